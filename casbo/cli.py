@@ -166,6 +166,8 @@ def _reopen(run: Path, changes: dict[str, Any]) -> tuple[Steering, Any]:
         objective=problem.objective,
         heldout=problem.heldout,
         space=problem.space,
+        monitors=problem.monitors,
+        gallery=problem.gallery,
         **options,
     )
     return steering, problem.finish

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from casbo.rollout import Rollout
     from casbo.scorer import Scorer
     from casbo.spaces import Space
+    from casbo.steering import Monitor
 
 GROUP = "casbo.domains"
 
@@ -55,6 +56,8 @@ class Problem(NamedTuple):
         objective: How the scorer's components add up; None for a single component.
         heldout: A second scorer that is reported and never steered, or None.
         space: The control space, where it is not the rollout's own.
+        monitors: Named measures of every iteration's samples.
+        gallery: Candidates of every iteration whose pictures the report shows.
         finish: Called with the `Result` at the end of a run; writes the domain's outputs.
     """
 
@@ -63,6 +66,8 @@ class Problem(NamedTuple):
     objective: Objective | None = None
     heldout: Scorer | None = None
     space: Space | None = None
+    monitors: Mapping[str, Monitor] | None = None
+    gallery: int = 0
     finish: Callable[[Result], None] | None = None
 
 

@@ -32,7 +32,7 @@ class Record:
         mean: The mean score of this iteration's final samples that did not fail.
         quantiles: Their quantiles at `QUANTILES`.
         components: The mean of each component over this iteration's final samples;
-            those of a held-out scorer are named ``heldout.*``.
+            those of a held-out scorer are named ``heldout.*``; and what monitors measured.
         kl: KL divergence of the controls' noise from N(0, I), in nats.
         noise_norm: Root mean square of the iteration's noise: 1 in the prior.
         spectrum: Per learned Gaussian the minimum, quartiles and maximum of the
@@ -91,6 +91,7 @@ def summarise(
     best: float,
     finals: Sequence[Entry],
     heldout: Sequence[Entry],
+    measured: Mapping[str, float],
     noise: Tensor,
     controls: Controls,
     seconds: float,
@@ -103,6 +104,7 @@ def summarise(
         best: The best score so far.
         finals: The entries of its N final samples.
         heldout: The entries of the held-out scorer.
+        measured: What monitors say of its final samples.
         noise: Its noise, with shape (N, K, D).
         controls: The controls after it.
         seconds: Wall-clock time.
@@ -119,7 +121,7 @@ def summarise(
         best=best,
         mean=float(scores.mean()) if len(scores) else math.nan,
         quantiles=tuple(float(level) for level in levels),
-        components={**component_means(finals), **reported},
+        components={**component_means(finals), **reported, **measured},
         kl=float(controls.kl_to_prior().sum()) * repeats,
         noise_norm=float(noise.double().square().mean().sqrt()),
         spectrum=_spectrum_summary(controls),

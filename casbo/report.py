@@ -8,10 +8,8 @@ reports written later by ``casbo report``.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,9 @@ from typing import Any
 from casbo import plots
 from casbo.atomic import write_atomically
 from casbo.errors import RunFolderError
+from casbo.gallery import Gallery
 from casbo.ledger import Ledger
+from casbo.picture import DATA_IMAGE, picture_uri
 from casbo.records import Record
 from casbo.result import Result
 from casbo.run_folder import RunFolder
@@ -28,8 +28,6 @@ from casbo.version import __version__
 
 #: How many component curves are drawn.
 MOST_COMPONENTS = 12
-
-_DATA_IMAGE = re.compile(r"data:image/[a-z+.-]+;base64,[A-Za-z0-9+/=\s]+")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,11 @@ def rewrite_report(folder: RunFolder) -> Path:
 
 
 def render(
-    config: Mapping[str, Any], ledger: Ledger, name: str, pictures: Mapping[str, str]
+    config: Mapping[str, Any],
+    ledger: Ledger,
+    name: str,
+    pictures: Mapping[str, str],
+    course: Mapping[int, Sequence[str]] | None = None,
 ) -> str:
     """The report's HTML.
 
@@ -107,6 +109,7 @@ def render(
         ledger: Its ledger.
         name: The run's name, shown as the title.
         pictures: "iteration/number" -> data URI, for the best samples.
+        course: iteration -> data URIs of some of its candidates.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -122,6 +125,10 @@ def render(
         lead=_lead(config, ledger),
         tiles=_tiles(records),
         sections=_sections(records, str(config.get("direction"))),
+        strips=[
+            (iteration, [uri for uri in uris if DATA_IMAGE.fullmatch(uri)])
+            for iteration, uris in (course or {}).items()
+        ],
         cards=_cards(config, ledger, pictures),
         failures=ledger.failures(limit=8),
         settings=[(key, _setting(value)) for key, value in sorted(config.items())],
@@ -129,26 +136,11 @@ def render(
     )
 
 
-def picture_uri(markup: str | None) -> str | None:
-    """A rollout's picture as a data URI, or None when it is neither SVG nor such an image.
-
-    As an image, an SVG can neither run scripts nor load anything.
-    """
-    if not markup:
-        return None
-    start = markup.lstrip()
-    if start.startswith("<svg") or (start.startswith("<?xml") and "<svg" in start):
-        if "xmlns=" not in start:
-            start = start.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-        return "data:image/svg+xml;base64," + base64.b64encode(start.encode()).decode()
-    found = _DATA_IMAGE.search(start)
-    return found[0] if found else None
-
-
 def _write(
     config: Mapping[str, Any], ledger: Ledger, folder: RunFolder, pictures: Mapping[str, str]
 ) -> Path:
-    page = render(config, ledger, folder.path.name, pictures)
+    course = Gallery(folder.gallery).course()
+    page = render(config, ledger, folder.path.name, pictures, course)
     write_atomically(folder.report, page.encode("utf-8", errors="replace"))
     return folder.report
 
@@ -217,7 +209,7 @@ def _cards(config: Mapping[str, Any], ledger: Ledger, pictures: Mapping[str, str
     for iteration, place, score, components in ledger.best(direction, keep):
         picture = pictures.get(f"{iteration}/{place}")
         rows = [(name, number(value)) for name, value in sorted(components.items())]
-        safe = picture if picture and _DATA_IMAGE.fullmatch(picture) else None
+        safe = picture if picture and DATA_IMAGE.fullmatch(picture) else None
         cards.append(Card(iteration, place, number(score), rows, safe))
     return cards
 

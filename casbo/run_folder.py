@@ -8,6 +8,7 @@
       checkpoints/         the optimiser's state, the last generations
       controls.safetensors what was learned, at the last orderly stop
       samples/             the best samples, in the domain's own formats
+      gallery/             pictures of every iteration, where asked for
       report.html          one file, no network
       lock                 held while a process works on the run
 
@@ -51,6 +52,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.controls = self.path / "controls.safetensors"
         self.samples = self.path / "samples"
+        self.gallery = self.path / "gallery"
         self.report = self.path / "report.html"
         self._lock: IO[bytes] | None = None
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,9 +23,11 @@ from torch import Tensor
 from casbo import checkpoint
 from casbo.archive import Archive
 from casbo.errors import ScorerError
+from casbo.gallery import Gallery
 from casbo.ledger import FINAL, Batch, Entry, Ledger, Slot
 from casbo.objective import FirstComponent, Objective, SingleComponent
 from casbo.optimizer import Optimizer
+from casbo.picture import picture_uri
 from casbo.population import Population, sketch
 from casbo.progress import Progress, open_progress
 from casbo.queries import Queries
@@ -40,6 +42,9 @@ from casbo.workers import Scoring, open_scoring
 
 if TYPE_CHECKING:
     from casbo.controls import Controls
+
+#: A measure of an iteration's final samples, such as their diversity.
+Monitor = Callable[[Sequence[Sample]], float]
 
 #: Queries that must be in before a run may stop because too many failed.
 FAILURES_COUNT_FROM = 32
@@ -101,6 +106,9 @@ class Steering:
         heldout_count: Candidates per iteration for the held-out scorer.
         workers: Scoring processes; 0 scores in this process, in batches.
         deadline: Seconds per candidate, with workers.
+        monitors: Named measures of each iteration's N final samples, samples -> a number; they
+            are recorded beside the components and never steered.
+        gallery: Pictures of this many candidates of every iteration are kept for the report.
         keep: How many of the best candidates keep their noise.
         failure_limit: The run stops with the cause when more than this share of all
             queries so far has failed.
@@ -129,6 +137,8 @@ class Steering:
         heldout_count: int = 4,
         workers: int = 0,
         deadline: float | None = None,
+        monitors: Mapping[str, Monitor] | None = None,
+        gallery: int = 0,
         keep: int = 20,
         failure_limit: float = 0.5,
         domain: Mapping[str, Any] | None = None,
@@ -159,6 +169,7 @@ class Steering:
         self.warnings: list[str] = []
         self._archive = Archive(keep, self.plan.direction)
         self._samples: dict[tuple[int, int], Sample] = {}
+        self._monitors, self._shown = dict(monitors or {}), gallery
         self._config = run_config(
             self.plan,
             rollout=rollout,
@@ -318,6 +329,7 @@ class Steering:
             best=self._archive.best,
             finals=finals,
             heldout=heldout,
+            measured=self._observe(iteration, population),
             noise=noise,
             controls=self.controls,
             seconds=time.perf_counter() - begun,
@@ -332,6 +344,19 @@ class Steering:
         slots = [(number, FINAL) for number in range(self.plan.heldout_count)]
         batch = Batch("heldout", iteration)
         return list(self._heldout.score(batch, slots, population.samples).values())
+
+    def _observe(self, iteration: int, population: Population) -> dict[str, float]:
+        """What the monitors say of an iteration's samples; keeps pictures for the report."""
+        kept = self._folder is not None and self._shown > 0
+        if not (self._monitors or kept):
+            return {}
+        made = population.samples()
+        samples = [made[(number, FINAL)] for number in range(self.plan.population_size)]
+        if kept and self._folder is not None:
+            uris = [picture_uri(self.rollout.picture(s)) for s in samples[: self._shown]]
+            shown = [uri for uri in uris if uri is not None]
+            Gallery(self._folder.gallery).add(iteration, shown)
+        return {name: float(measure(samples)) for name, measure in self._monitors.items()}
 
     def _told(self, entries: Mapping[Slot, Entry]) -> Tensor:
         """Scores as the optimiser takes them: (N,), or (N, K) with 0 at unscored steps."""

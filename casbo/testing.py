@@ -284,13 +284,15 @@ def _same(left: object, right: object) -> bool:
 def distance(left: object, right: object) -> float:
     """How far two samples are apart: 0 = bit by bit equal, inf = not comparable.
 
-    Numbers are compared relative to the largest in the pair; containers and dataclasses by
+    Numbers and pictures are compared relative to the largest in the pair; containers and dataclasses by
     their parts; anything else by equality, else by its pickled bytes.
     """
     if type(left) is not type(right):
         return math.inf
     if isinstance(left, (Tensor, np.ndarray, np.generic, int, float)):
         return _array_distance(_array(left), _array(right))
+    if hasattr(left, "__array_interface__"):  # pictures of PIL and the like
+        return _array_distance(np.asarray(left), np.asarray(right))
     parts, others = _parts(left), _parts(right)
     if parts is not None and others is not None:
         if parts.keys() != others.keys():

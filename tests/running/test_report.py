@@ -16,7 +16,8 @@ from torch import Tensor
 from casbo.errors import RunFolderError
 from casbo.ledger import Ledger
 from casbo.objective import WeightedSum
-from casbo.report import picture_uri, rewrite_report
+from casbo.picture import picture_uri
+from casbo.report import rewrite_report
 from casbo.run_folder import RunFolder
 from casbo.steering import Steering, steer
 
