@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from casbo.options import RunOptions
 
 from .box import PADDING
 from .elements import LARGEST_MOLECULE, SMALLEST_MOLECULE
@@ -29,7 +31,7 @@ FAST_EVALUATIONS = 25_000
 
 
 @dataclass(frozen=True)
-class DockingOptions:
+class DockingOptions(RunOptions):
     """Everything that a docking run is built from, as JSON values.
 
     Parameters
@@ -79,36 +81,6 @@ class DockingOptions:
     qed_weight: float | None = None
     sa_weight: float | None = None
     receptor_sha256: str | None = None
-
-    @classmethod
-    def from_json(cls, options: Mapping[str, Any]) -> DockingOptions:
-        """The inverse of :meth:`to_json`.
-
-        Raises
-        ------
-        DockingInputError
-            If an option is unknown, so written by another version.
-        """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(options) - known)
-        if unknown or not {"out", "receptor"} <= set(options):
-            raise DockingInputError(
-                f"expected the options of a docking run, got unknown ones: {unknown}; resume the "
-                "run with the version of casbo that began it"
-            )
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in options.items()
-            }
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """All options as JSON values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
 
 
 def vina_score(options: DockingOptions) -> VinaScore:
