@@ -3,18 +3,19 @@
 # constraints.txt change. Where packages come from is pip's own configuration.
 #
 #   make demo     steer a molecule model against a real receptor, in one command
+#   make demo-images  steer the shipped text-to-image model, in one command
 #   make test     the default test suite
 #   make slow     the tests marked slow
 #   make lint     formatting, lint and types, nothing rewritten
 #   make format   rewrite the files as `make lint` wants them
 #   make clean    remove the virtual environment and caches
 #
-# Options: PYTHON=/path/to/python3.12, VENV=.venv, EXTRAS=molecules,dev, ARGS='--seed 1' (to the command)
+# Options: PYTHON=/path/to/python3.12, VENV=.venv, EXTRAS=images,molecules,dev, ARGS='--seed 1' (to the command)
 
 SHELL := /bin/bash
 PYTHON ?=
 VENV ?= .venv
-EXTRAS ?= molecules,dev
+EXTRAS ?= images,molecules,dev
 ARGS ?=
 
 comma := ,
@@ -23,7 +24,7 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint format clean
+.PHONY: help install demo demo-images test slow lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -49,6 +50,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	"$(BIN)/casbo" demo $(ARGS)
+
+demo-images: $(STAMP)
+	"$(BIN)/casbo" demo-images $(ARGS)
 
 test: $(STAMP)
 	"$(BIN)/python" -m pytest $(ARGS)

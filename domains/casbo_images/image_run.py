@@ -1,0 +1,184 @@
+"""An image run: from options to model and scores, and from the result to pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .errors import ImageError
+from .options import ImageOptions
+from .pictures import grid, png_bytes, read_image
+from .scoring import clip_model, heldout_score, read_weights, scorer_and_objective
+from .shipped import SCENES, pipeline_source
+
+if TYPE_CHECKING:
+    from casbo.domains import Problem
+    from casbo.result import Result
+    from casbo.spaces import Space
+
+    from .rollout import DiffusersRollout
+
+KEPT = 32  # pictures in the folder samples
+COMPARED = 8  # pictures before and after steering in comparison.png
+COMPARED_SEED = 1
+SPACES = ("low_frequencies", "per_step")
+
+
+def build(options: ImageOptions) -> Problem:
+    """Build rollout, scores and monitors.
+
+    Raises:
+        casbo.errors.CasboError: When a model, a picture or an option cannot be used.
+    """
+    from casbo.domains import Problem
+
+    from .diversity import Diversity
+
+    scorer, objective = scorer_and_objective(options)
+    heldout = heldout_score(options)
+    clip = clip_model(options) if _loads_clip(options) else None
+    rollout = image_rollout(options)
+    return Problem(
+        rollout=rollout,
+        scorer=scorer,
+        objective=objective,
+        heldout=heldout,
+        space=image_space(options, rollout),
+        monitors={} if clip is None else {"diversity": Diversity(clip)},
+        gallery=options.gallery,
+        finish=partial(write_outputs, options=options),
+    )
+
+
+def image_rollout(options: ImageOptions) -> DiffusersRollout:
+    """The pipeline of these options."""
+    import torch
+
+    from .rollout import DiffusersRollout
+
+    cuda = torch.cuda.is_available() if options.device is None else options.device != "cpu"
+    dtype = options.dtype or ("float16" if cuda else "float32")
+    if dtype not in {"float32", "float16", "bfloat16"}:
+        raise ImageError(f"Expected dtype float32, float16 or bfloat16, got {dtype!r}.")
+    return DiffusersRollout.from_pretrained(
+        pipeline_source(options.model),
+        options.prompt,
+        dtype=getattr(torch, dtype),
+        device=options.device,
+        offload=options.offload,  # type: ignore[arg-type]  # checked there
+        negative_prompt=options.negative_prompt,
+        steps=options.steps,
+        guidance_scale=options.guidance_scale,
+        scheduler=options.scheduler,
+        scheduler_options=options.scheduler_options,
+        height=options.height,
+        width=options.width,
+        microbatch=options.microbatch,
+        steered=options.steered,  # type: ignore[arg-type]
+        pipe_kwargs=_inputs(options),
+    )
+
+
+def image_space(options: ImageOptions, rollout: DiffusersRollout) -> Space:
+    """The control space of these options."""
+    from casbo.spaces import PerStep
+
+    from .spaces import COEFFICIENTS, SCALE, low_frequencies
+
+    if options.space == "per_step":
+        return PerStep()
+    if options.space != "low_frequencies":
+        raise ImageError(f"Expected space among {list(SPACES)}, got {options.space!r}.")
+    return low_frequencies(
+        rollout,
+        COEFFICIENTS if options.coefficients is None else options.coefficients,
+        SCALE if options.scale is None else options.scale,
+    )
+
+
+def steer_images(options: ImageOptions, *, run: str, **running: Any) -> Result:  # noqa: ANN401
+    """Run, or go on with, the steering of these options and write its outputs.
+
+    Arguments:
+        options: What to steer.
+        run: The run folder.
+        running: ``queries``, ``population``, ``seed``, ``workers``, ``deadline``, ... as for
+            `casbo.steer`.
+
+    Raises:
+        casbo.errors.CasboError: When settings do not fit together, the folder is another run's,
+            or too much fails.
+    """
+    from casbo.steering import steer
+
+    from .command import domain
+
+    problem = build(options)
+    result = steer(
+        problem.rollout,
+        problem.scorer,
+        run=run,
+        objective=problem.objective,
+        heldout=problem.heldout,
+        space=problem.space,
+        monitors=problem.monitors,
+        gallery=problem.gallery,
+        direction=_direction(options),
+        score_steps=options.score_steps,
+        keep=KEPT,
+        covariance=covariance(options),
+        domain=domain.config(options.to_json()),
+        **running,
+    )
+    write_outputs(result, options)
+    return result
+
+
+def covariance(options: ImageOptions) -> str:
+    """The covariance type: one that fits the space's coordinates."""
+    return "full" if options.space == "low_frequencies" else "low_rank"
+
+
+def write_outputs(result: Result, options: ImageOptions) -> None:
+    """Write ``best.png`` and ``comparison.png`` (plain above, steered below, same seeds).
+
+    Raises:
+        casbo.errors.CasboError: When nothing was scored, or a file cannot be written.
+    """
+    from casbo.atomic import write_atomically
+    from casbo.evaluation import plain_noise
+
+    assert result.run is not None
+    write_atomically(result.run / "best.png", png_bytes(result.best.sample))
+    plain = result.rollout(plain_noise(COMPARED, result.rollout.shape, COMPARED_SEED)).samples
+    steered = result.sample(COMPARED, seed=COMPARED_SEED)
+    picture = grid([*plain, *steered], columns=COMPARED)
+    write_atomically(result.run / "comparison.png", png_bytes(picture))
+
+
+def _direction(options: ImageOptions) -> str | None:
+    """As stated; several scores are weighted so that more is better."""
+    several = len(options.score) > 1 or any("=" in text for text in options.score)
+    return options.direction or ("maximize" if several else None)
+
+
+def _loads_clip(options: ImageOptions) -> bool:
+    """Whether a CLIP is at hand anyway, so that diversity can be measured."""
+    names = {*read_weights(options.score), options.heldout}
+    return (
+        options.model == SCENES or options.clip is not None or bool(names & {"clip", "aesthetic"})
+    )
+
+
+def _inputs(options: ImageOptions) -> dict[str, Any]:
+    """Further inputs of the pipeline's call."""
+    if options.mask is not None and options.image is None:
+        raise ImageError("Expected an image for the mask to apply to, got a mask alone.")
+    inputs: dict[str, Any] = {}
+    if options.image is not None:
+        inputs["image"] = read_image(options.image)
+    if options.mask is not None:
+        inputs["mask_image"] = read_image(options.mask)
+    if options.strength is not None:
+        inputs["strength"] = options.strength
+    return inputs

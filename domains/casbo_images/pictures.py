@@ -1,0 +1,100 @@
+"""Pictures as files, as data URIs, side by side, and as a digest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+THUMBNAIL = 256  # largest side of a picture in a report, in pixels
+GAP = 2  # pixels between the pictures of a grid
+
+
+def read_image(path: str | Path) -> Image:
+    """An RGB picture from a file, turned upright.
+
+    Raises:
+        ImageError: When it is missing or no picture.
+    """
+    from PIL import Image as Images
+    from PIL import ImageOps
+
+    try:
+        with Images.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Images.DecompressionBombError) as error:
+        raise ImageError(f"Expected a picture in {path}, reading it failed ({error}).") from error
+
+
+def png_bytes(image: Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def image_digest(image: Image) -> str:
+    """What tells a picture from any other: its size and a hash of its colours."""
+    colours = image.convert("RGB")
+    digest = hashlib.sha256(colours.tobytes()).hexdigest()[:16]
+    return f"{colours.width}x{colours.height} sha256:{digest}"
+
+
+def image_markup(image: Image) -> str:
+    """A picture as ``<img src="data:...">``, made smaller where it is large."""
+    shown = image.convert("RGB")
+    kind = "png"
+    if max(shown.size) > THUMBNAIL:
+        shown.thumbnail((THUMBNAIL, THUMBNAIL))
+        kind = "jpeg"
+    stream = io.BytesIO()
+    shown.save(stream, format=kind.upper(), **({"quality": 88} if kind == "jpeg" else {}))
+    return f'<img src="data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}">'
+
+
+def grid(images: Sequence[Image], columns: int | None = None, scale: int = 1) -> Image:
+    """Pictures of one size side by side.
+
+    Arguments:
+        images: At least one, all of the first one's size.
+        columns: By default as many as make the grid about square.
+        scale: Enlarges each picture by a whole number.
+    """
+    from PIL import Image as Images
+
+    if not images:
+        raise ImageError("Expected at least one picture for a grid, got none.")
+    columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
+    width, height = (scale * side for side in images[0].size)
+    rows = math.ceil(len(images) / columns)
+    size = (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP)
+    canvas = Images.new("RGB", size, "white")
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        shown = image.convert("RGB").resize((width, height), Images.Resampling.NEAREST)
+        canvas.paste(shown, (column * (width + GAP), row * (height + GAP)))
+    return canvas
+
+
+def describe_input(value: object) -> Any:  # noqa: ANN401
+    """An input of a pipeline as JSON values; pictures by digest, anything else by its text."""
+    from PIL.Image import Image as PilImage
+
+    if isinstance(value, PilImage):
+        return image_digest(value)
+    if isinstance(value, (list, tuple)):
+        return [describe_input(entry) for entry in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    from casbo.run_config import describe
+
+    return describe(value)

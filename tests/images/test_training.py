@@ -1,0 +1,167 @@
+"""Trainings resume exactly, and what they learn from is what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("diffusers")
+
+from casbo_images.scenes.caption import Description, vocabulary  # noqa: E402
+from casbo_images.training.autoencoder import (  # noqa: E402
+    ReconstructionLoss,
+    new_autoencoder,
+    scaled,
+)
+from casbo_images.training.clip import ContrastiveLoss, fits, new_clip  # noqa: E402
+from casbo_images.training.dataset import Pictures, batch_rows  # noqa: E402
+from casbo_images.training.diffusion import (  # noqa: E402
+    Latents,
+    TextToImage,
+    VelocityLoss,
+    new_scheduler,
+)
+from casbo_images.training.loop import Schedule, train  # noqa: E402
+from casbo_images.training.tokenizer import LENGTH, new_tokenizer  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return Pictures.drawn(40)
+
+
+def seeded(make, *arguments):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make(*arguments)
+
+
+class Line(nn.Module):
+    """The smallest model there is, and a loss that seeds its own batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def loss(self, step):
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
+        return (self.linear(x)[:, 0] - x.sum(1)).square().mean()
+
+
+def test_an_interrupted_training_ends_where_an_unbroken_one_does(tmp_path):
+    schedule = Schedule(steps=6, rate=1e-2)
+    whole, saved = seeded(Line), []
+    expected = train(whole, whole.loss, schedule, tmp_path / "whole", saved.append)
+    assert saved
+    for _ in range(schedule.steps):  # no minute: one step at a time
+        model = seeded(Line)
+        hurried = dataclasses.replace(schedule, minutes=0)
+        average = train(model, model.loss, hurried, tmp_path / "parts", lambda _: None)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, average.state_dict()[name])
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+
+
+def test_training_lowers_the_loss(tmp_path):
+    model = seeded(Line)
+    with torch.no_grad():
+        before = float(model.loss(1000))
+    train(model, model.loss, Schedule(steps=300, rate=0.05), tmp_path, lambda _: None)
+    with torch.no_grad():
+        assert float(model.loss(1000)) < 0.1 * before
+
+
+def test_an_epoch_sees_every_row_once():
+    rows = torch.cat([batch_rows(20, 5, seed=0, step=step)[0] for step in range(4)])
+    assert sorted(rows.tolist()) == list(range(20))
+    again = torch.cat([batch_rows(20, 5, seed=0, step=step)[0] for step in range(4, 8)])
+    assert sorted(again.tolist()) == list(range(20))
+    assert rows.tolist() != again.tolist()
+    assert batch_rows(20, 5, seed=0, step=3)[0].tolist() == rows[15:].tolist()
+
+
+def test_pictures_are_drawn_from_their_scenes(pictures):
+    images = pictures.images(torch.arange(40))
+    assert images.shape == (40, 3, 64, 64)
+    assert images.min() >= -1
+    assert images.max() <= 1
+    assert not any(scene.held_out for scene in pictures.scenes)
+    assert all(scene.held_out for scene in Pictures.drawn(10, held_out=True).scenes)
+
+
+def test_every_word_of_the_captions_is_one_token(tmp_path):
+    tokenizer = new_tokenizer()
+    for word in ["a", *vocabulary()]:
+        assert len(tokenizer(word).input_ids) == 3, word
+    text = "a small yellow star at the top left on a dark background"
+    tokens = tokenizer(text).input_ids
+    assert len(tokens) == 2 + len(text.split())
+    spelled = tokenizer("zebra").input_ids
+    assert len(spelled) == 2 + len("zebra")
+    tokenizer.save_pretrained(tmp_path)
+    loaded = type(tokenizer).from_pretrained(tmp_path)
+    assert loaded(text).input_ids == tokens
+    assert loaded.model_max_length == LENGTH
+
+
+def test_fitting_pairs_are_those_a_caption_allows(pictures):
+    descriptions = pictures.descriptions(torch.arange(40), np.random.default_rng(0))
+    found = fits(descriptions, pictures.scenes)
+    expected = [[d.allows(scene) for scene in pictures.scenes] for d in descriptions]
+    assert torch.equal(found, torch.tensor(expected).float())
+    assert bool((found.diagonal() == 1).all())
+
+
+def test_the_contrastive_loss_is_that_of_clip_where_every_caption_fits_one_picture(pictures):
+    tokenizer = new_tokenizer()
+    clip = seeded(new_clip, tokenizer)
+
+    class Whole(Pictures):
+        def descriptions(self, rows, generator):
+            del generator
+            return [Description.of(self.scenes[row]) for row in rows.tolist()]
+
+    named = [
+        row
+        for row, scene in enumerate(pictures.scenes)
+        if Description.of(scene).shape and Description.of(scene).colour
+    ][:8]
+    chosen = Whole([pictures.scenes[row] for row in named], pictures.pixels[named])
+    assert len({Description.of(scene) for scene in chosen.scenes}) == 8
+    loss = ContrastiveLoss(clip, tokenizer, chosen, batch=8, seed=0, device="cpu")(0)
+    rows, _ = batch_rows(8, 8, 0, 0)
+    texts = [Description.of(chosen.scenes[row]).text() for row in rows.tolist()]
+    tokens = tokenizer(texts, padding="max_length", return_tensors="pt")
+    logits = clip(**tokens, pixel_values=chosen.images(rows)).logits_per_text
+    right = torch.arange(8)
+    cross = nn.functional.cross_entropy
+    expected = (cross(logits, right) + cross(logits.T, right)) / 2
+    torch.testing.assert_close(loss, expected)
+
+
+def test_latents_have_unit_variance_after_scaling(pictures):
+    vae = scaled(seeded(new_autoencoder), pictures)
+    latents = Latents(vae, pictures, "cpu")
+    assert float(latents.means.std()) == pytest.approx(1, abs=0.01)
+
+
+def test_losses_are_functions_of_the_step(pictures):
+    tokenizer, vae = new_tokenizer(), seeded(new_autoencoder)
+    latents = Latents(vae, pictures, "cpu")
+    model = seeded(TextToImage, tokenizer, vae.config.latent_channels, latents.means.shape[-1])
+    velocity = VelocityLoss(model, tokenizer, pictures, latents, batch=4, seed=0, device="cpu")
+    reconstruction = ReconstructionLoss(vae, pictures, batch=4, seed=0)
+    for loss in (velocity, reconstruction):
+        with torch.no_grad():
+            values = [float(loss(step)) for step in (0, 1, 0)]
+        assert values[0] == values[2] != values[1]
+
+
+def test_nothing_is_left_of_a_picture_at_the_end_of_the_schedule():
+    scheduler = new_scheduler()
+    assert float(scheduler.alphas_cumprod[-1]) < 1e-4
