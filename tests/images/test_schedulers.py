@@ -38,6 +38,8 @@ from casbo_images.errors import ImageError
 from casbo_images.schedulers import SCHEDULERS, CarriesNoise, StepNoise, carrying_scheduler
 from casbo_images.schedulers.carrier import packed
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+
 SHAPE = (2, 3, 4, 4)
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 

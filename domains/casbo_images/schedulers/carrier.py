@@ -24,9 +24,9 @@ from ..errors import ImageError
 #: Stands in for diffusers' ``randn_tensor``: (shape, generator=, device=, dtype=) -> noise.
 Draw = Callable[..., Tensor]
 
-#: A standard deviation that is lost in the rounding of latents: such a step is dead. The last step of
-#: DDPM has 1e-10 by a clamp, and how much of that arrives depends on the latents.
-DEAD = 1e-6
+#: A standard deviation too small to be seen in latents: such a step is dead. The last step of DDPM
+#: has 1e-10 by a clamp, of which rounding leaves more or less depending on the latents.
+DEAD = 1e-4
 
 #: What a pipeline may pass to ``step`` and a carrier decides itself.
 OVERRULED = frozenset({"eta", "generator", "variance_noise"})
@@ -188,7 +188,7 @@ class CarriesNoise:
         if not draws:
             return 0.0
         level = float((first - second).norm() / (draws[0] - draws[1]).norm())
-        return 0.0 if level < DEAD else level
+        return 0.0 if level <= DEAD else level
 
     def _run(self, call: StepCall, draw: Draw) -> Any:  # noqa: ANN401
         """The scheduler's own ``step``, with ``randn_tensor`` bound to ``draw``."""

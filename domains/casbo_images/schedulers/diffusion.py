@@ -38,7 +38,7 @@ class CarriesDiffusionNoise(CarriesNoise):
         return mixed
 
 
-class CarryingDDIM(CarriesDiffusionNoise, DDIMScheduler):  # type: ignore[misc]
+class CarryingDDIM(CarriesDiffusionNoise, DDIMScheduler):
     """DDIM with noise of strength ``eta`` in (0, 1], whatever eta the pipeline passes."""
 
     __init__ = with_option(DDIMScheduler, "eta", 1.0, largest=1.0)
@@ -47,19 +47,15 @@ class CarryingDDIM(CarriesDiffusionNoise, DDIMScheduler):  # type: ignore[misc]
         return {"eta": self.config.eta}
 
 
-class CarryingDDPM(CarriesDiffusionNoise, DDPMScheduler):  # type: ignore[misc]
+class CarryingDDPM(CarriesDiffusionNoise, DDPMScheduler):
     """Ancestral sampling, with any variance type."""
 
 
-class CarryingEulerAncestral(  # type: ignore[misc]
-    CarriesDiffusionNoise, EulerAncestralDiscreteScheduler
-):
+class CarryingEulerAncestral(CarriesDiffusionNoise, EulerAncestralDiscreteScheduler):
     """Ancestral sampling with Euler steps."""
 
 
-class CarryingDPMSolverSDE(  # type: ignore[misc]
-    CarriesDiffusionNoise, DPMSolverMultistepScheduler
-):
+class CarryingDPMSolverSDE(CarriesDiffusionNoise, DPMSolverMultistepScheduler):
     """DPM-Solver++ (multistep) for the reverse-time SDE, whatever algorithm the config names."""
 
     @classmethod
@@ -79,7 +75,7 @@ class CarryingDPMSolverSDE(  # type: ignore[misc]
         return clean
 
 
-class CarryingLCM(CarriesDiffusionNoise, LCMScheduler):  # type: ignore[misc]
+class CarryingLCM(CarriesDiffusionNoise, LCMScheduler):
     """Latent consistency models: every step predicts the clean latents and noises them again.
 
     The predicted clean latents are the value of the consistency function, boundary conditions
@@ -92,7 +88,7 @@ class CarryingLCM(CarriesDiffusionNoise, LCMScheduler):  # type: ignore[misc]
         return clean
 
 
-class CarryingTCD(CarriesDiffusionNoise, TCDScheduler):  # type: ignore[misc]
+class CarryingTCD(CarriesDiffusionNoise, TCDScheduler):
     """Trajectory consistency distillation with noise of strength ``eta`` in (0, 1]."""
 
     __init__ = with_option(TCDScheduler, "eta", 0.3, largest=1.0)

@@ -38,14 +38,14 @@ from .options import with_option
 
 
 @dataclass
-class FlowStepOutput(BaseOutput):  # type: ignore[misc]
+class FlowStepOutput(BaseOutput):
     """Next latents and predicted clean latents of a flow-matching step: (B, *latent_shape)."""
 
     prev_sample: Tensor
     pred_original_sample: Tensor
 
 
-class FlowMatchSDEScheduler(FlowMatchEulerDiscreteScheduler):  # type: ignore[misc]
+class FlowMatchSDEScheduler(FlowMatchEulerDiscreteScheduler):
     """What the stochastic samplers for flow matching share; a subclass gives ``moments``."""
 
     def moments(
