@@ -543,6 +543,14 @@ def test_a_language_models_numbers_stay_with_their_pictures(vlm_server: Server) 
     assert report.failed == 1
 
 
+def test_questions_have_keys_of_their_own(vlm_server: Server) -> None:
+    vlm_server.script = [Answer(503), Answer(200, b"{")]
+    assert scores(vlm_score(vlm_server, parallel=1), [GREYS[2]] * 3) == pytest.approx([4.0] * 3)
+    assert len(vlm_server.keys) == 5
+    assert len(set(vlm_server.keys[:3])) == 1
+    assert len(set(vlm_server.keys)) == 3
+
+
 def test_what_a_language_model_is_asked(
     vlm_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,14 @@ def test_two_scores_on_one_model_load_it_once(clip: Path, monkeypatch: pytest.Mo
     assert len(loads) == 2
 
 
+def test_tokenizer_and_image_processor_may_come_from_elsewhere(clip: Path, tmp_path: Path) -> None:
+    """As for PickScore, whose repository holds weights only."""
+    CLIPModel.from_pretrained(clip).save_pretrained(tmp_path)
+    with pytest.raises(ImageError, match="image processor"):
+        ClipScore("red", tmp_path).prepare()
+    assert ClipScore("red", tmp_path, processor=clip)(PICTURES) == ClipScore("red", clip)(PICTURES)
+
+
 def test_short_dtypes_score_nearly_the_same(clip: Path) -> None:
     exact, short = (ClipScore("red", clip, dtype=d)(PICTURES) for d in (None, torch.bfloat16))
     assert short == pytest.approx(exact, abs=0.05)
@@ -339,7 +347,8 @@ def test_aesthetic_score_is_the_product_of_its_matrices(
 ) -> None:
     state = official_state(keys=(0, 3, 6, 9, 11)) if kind == "relu" else official_state()
     if kind == "linear":
-        state = {"weight": torch.randn(1, WIDTH), "bias": torch.randn(1)}
+        one = official_state((WIDTH, 1), (0,))
+        state = {name.removeprefix("layers.0."): tensor for name, tensor in one.items()}
     head = tmp_path / f"head{suffix}"
     (torch.save if suffix == ".pth" else save_file)(state, head)
     activation = "relu" if kind == "relu" else None

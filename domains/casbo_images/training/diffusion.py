@@ -28,7 +28,7 @@ from . import loop
 from .dataset import Pictures, batch_rows
 from .tokenizer import new_tokenizer
 
-CHANNELS = (96, 192)
+CHANNELS = (64, 128)
 TEXT_WIDTH = 128
 TIMESTEPS = 1000
 EMPTY_SHARE = 0.1  # of captions left empty, for guidance
@@ -142,7 +142,7 @@ class VelocityLoss:
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = loop.arguments(__doc__.splitlines()[0], steps=7000, batch=64, rate=6e-4)
+    parser = loop.arguments(__doc__.splitlines()[0], steps=7500, batch=64, rate=1e-3)
     parser.add_argument("--autoencoder", type=Path, required=True)
     options, schedule = loop.begin(parser)
     pictures, tokenizer = Pictures.drawn(options.scenes), new_tokenizer()
