@@ -27,7 +27,9 @@ def rebuild(options: Mapping[str, Any]) -> Problem:
     """Build the problem of a run folder from the options in its config."""
     from .image_run import build
     from .options import ImageOptions
+    from .quiet import quiet_libraries
 
+    quiet_libraries()
     return build(ImageOptions.from_json(options))
 
 
@@ -103,6 +105,7 @@ def images(
     del device, offload, image, mask, strength, space, coefficients, prompt, model, colour
     from .image_run import steer_images
     from .options import ImageOptions
+    from .quiet import quiet_libraries
 
     settings = _settings(context, config)
     run = _given(settings, "out")
@@ -117,6 +120,7 @@ def images(
     for path in ("target_image", "aesthetic_head", "image", "mask"):
         if settings.get(path) is not None:
             settings[path] = str(Path(settings[path]).expanduser().absolute())
+    quiet_libraries()
     result = steer_images(ImageOptions.from_json(settings), run=str(run), progress=True, **running)
     say_best(result)
 
@@ -134,7 +138,9 @@ def demo(
     """Steer the shipped model from "a shape" to a target, and compare with plain sampling."""
     from .demonstration import TARGETS, VAGUE_PROMPT, Plain, demonstrate, table
     from .options import ImageOptions
+    from .quiet import quiet_libraries
 
+    quiet_libraries()
     wanted = TARGETS[0] if target is None else target
     options = ImageOptions(prompt=VAGUE_PROMPT)
     typer.echo(f"plain sampling of {VAGUE_PROMPT!r}: {queries} pictures")
