@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from casbo.records import Record
     from casbo.result import Result
     from casbo.rollout import FunctionRollout, Rollout, Trajectories
+    from casbo.separable import Separable
     from casbo.spaces import PerStep, Shared, Space, Subspace, TrajectoryBlocks
     from casbo.steering import Steering, steer
 
@@ -71,6 +72,7 @@ _HOMES = {
     "casbo.records": ("Record",),
     "casbo.result": ("Result",),
     "casbo.rollout": ("FunctionRollout", "Rollout", "Trajectories"),
+    "casbo.separable": ("Separable",),
     "casbo.spaces": ("PerStep", "Shared", "Space", "Subspace", "TrajectoryBlocks"),
     "casbo.steering": ("Steering", "steer"),
 }
@@ -99,6 +101,7 @@ __all__ = [
     "RolloutError",
     "RunFolderError",
     "ScorerError",
+    "Separable",
     "Shared",
     "Sigmoid",
     "Space",

@@ -158,8 +158,8 @@ class Subspace(Space):
             raise CasboError(
                 f"Expected a basis with shape (D, m) or (K, D, m), got shape {tuple(basis.shape)}."
             )
-        self.basis = _checked_basis(basis if basis.ndim == 3 else basis[None])
-        self.scale = _checked_scale(scale)
+        self.basis = checked_basis(basis if basis.ndim == 3 else basis[None])
+        self.scale = checked_scale(scale)
 
     @staticmethod
     def blocks(
@@ -175,7 +175,7 @@ class Subspace(Space):
                 f"Expected a basis with shape ({dim}, m) or ({steps}, {dim}, m) for a rollout of "
                 f"shape (K, D) = ({steps}, {dim}), got shape {tuple(self.basis.shape)}."
             )
-        _check_scale_fits(self.scale, (steps, m))
+        check_scale_fits(self.scale, (steps, m))
         return Layout(groups=steps, coordinates=m, first_steps=tuple(range(steps)))
 
     def project(self, base: Tensor) -> Tensor:
@@ -219,8 +219,8 @@ class TrajectoryBlocks(Space):
         if not bases:
             raise CasboError("Expected at least one block (slice, basis), got none.")
         self.steps = tuple(_checked_slice(steps) for steps, _ in bases)
-        self.bases = tuple(_checked_basis(torch.as_tensor(basis)) for _, basis in bases)
-        self.scale = _checked_scale(scale)
+        self.bases = tuple(checked_basis(torch.as_tensor(basis)) for _, basis in bases)
+        self.scale = checked_scale(scale)
         ordered = sorted(self.steps)
         for (_, stop), (start, _) in pairwise(ordered):
             if start < stop:
@@ -244,7 +244,7 @@ class TrajectoryBlocks(Space):
                     f"{(stop - start) * dim} rows, got one with shape {tuple(basis.shape)}."
                 )
         m = self.bases[0].shape[1]
-        _check_scale_fits(self.scale, (len(self.bases), m))
+        check_scale_fits(self.scale, (len(self.bases), m))
         return Layout(len(self.bases), m, tuple(start for start, _ in self.steps))
 
     def project(self, base: Tensor) -> Tensor:
@@ -295,8 +295,13 @@ def from_parts(settings: dict[str, Any], tensors: dict[str, Tensor]) -> Space:
             (slice(*steps), tensors[f"basis{g}"]) for g, steps in enumerate(settings["steps"])
         ]
         return TrajectoryBlocks(blocks, tensors["scale"])
+    if kind == "Separable":
+        from casbo.separable import Separable
+
+        return Separable(tensors["profiles"], tensors["patterns"], tensors["scale"])
     raise CasboError(
-        f"Expected a space of kind PerStep, Shared, Subspace or TrajectoryBlocks, got {kind!r}."
+        "Expected a space of kind PerStep, Separable, Shared, Subspace or TrajectoryBlocks, "
+        f"got {kind!r}."
     )
 
 
@@ -318,7 +323,12 @@ def space_of(space: Space | str) -> Space:
     )
 
 
-def _checked_basis(basis: Tensor) -> Tensor:
+def checked_basis(basis: Tensor) -> Tensor:
+    """The basis in float64, its columns found orthonormal.
+
+    Raises:
+        CasboError: When they are not.
+    """
     basis = basis.detach().double().contiguous()
     if basis.shape[-1] < 1 or basis.shape[-1] > basis.shape[-2]:
         raise CasboError(
@@ -337,14 +347,24 @@ def _checked_basis(basis: Tensor) -> Tensor:
     return basis
 
 
-def _checked_scale(scale: float | Tensor) -> Tensor:
+def checked_scale(scale: float | Tensor) -> Tensor:
+    """The exploration scale as a tensor, found positive.
+
+    Raises:
+        CasboError: When it is not.
+    """
     value = torch.as_tensor(scale, dtype=torch.float64).detach().clone()
     if not bool((value > 0).all() and value.isfinite().all()):
         raise CasboError(f"Expected a positive, finite exploration scale, got {scale}.")
     return value
 
 
-def _check_scale_fits(scale: Tensor, shape: tuple[int, int]) -> None:
+def check_scale_fits(scale: Tensor, shape: tuple[int, int]) -> None:
+    """Refuse a scale that does not broadcast to (Gaussians, coordinates).
+
+    Raises:
+        CasboError: When it does not.
+    """
     try:
         fits = scale.expand(shape).shape == shape
     except RuntimeError:

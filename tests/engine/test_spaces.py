@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from casbo import Controls, PerStep, Shared, Space, Subspace, TrajectoryBlocks, orthonormal
+from casbo import (
+    Controls,
+    PerStep,
+    Separable,
+    Shared,
+    Space,
+    Subspace,
+    TrajectoryBlocks,
+    orthonormal,
+)
 from casbo.covariance import Full
 from casbo.errors import CasboError
 from casbo.spaces import from_parts, space_of
@@ -27,6 +36,11 @@ def spaces() -> dict[str, Space]:
         "one_basis": Subspace(orthonormal(normal(D, 2, seed=1)), scale=3.0),
         "basis_per_step": Subspace(orthonormal(normal(K, D, 2, seed=1)), torch.tensor([1.0, 4.0])),
         "blocks": Subspace.blocks(blocks, scale=5.0),
+        "separable": Separable(
+            orthonormal(normal(K, 2, seed=4)),
+            orthonormal(normal(D, 3, seed=5)),
+            torch.linspace(0.5, 3, 6),
+        ),
     }
 
 
@@ -155,3 +169,42 @@ EYE = torch.eye(D)
 def test_what_does_not_fit_is_refused(make: object, message: str) -> None:
     with pytest.raises(CasboError, match=message):
         make()  # type: ignore[operator]
+
+
+def test_separable_is_the_block_of_its_products() -> None:
+    profiles, patterns = orthonormal(normal(K, 2, seed=4)), orthonormal(normal(D, 3, seed=5))
+    scale = torch.linspace(0.5, 3, 6)
+    products = torch.kron(profiles, patterns)
+    dense = Subspace.blocks([(slice(0, K), products)], scale)
+    separable = Separable(profiles, patterns, scale)
+    base, learned = normal(5, K, D), normal(5, 1, 6, seed=9)
+    torch.testing.assert_close(separable.project(base), dense.project(base))
+    torch.testing.assert_close(separable.embed(learned, base), dense.embed(learned, base))
+    mean = normal(1, 6, seed=8)
+    torch.testing.assert_close(separable.mean_noise(mean, (K, D)), dense.mean_noise(mean, (K, D)))
+    for name, moment in zip(("mean", "covariance"), moments(separable), strict=True):
+        expected = dict(zip(("mean", "covariance"), moments(dense), strict=True))[name]
+        torch.testing.assert_close(moment, expected)
+
+
+def test_windows_are_level_and_apart() -> None:
+    profiles = Separable.windows(6, [0, 1, 3, 6])
+    torch.testing.assert_close(profiles.T @ profiles, torch.eye(3).double())
+    assert torch.equal(
+        profiles != 0, torch.tensor([[1, 0, 0], [0, 1, 0], [0, 1, 0]] + [[0, 0, 1]] * 3) != 0
+    )
+    assert profiles[:, 1].unique().tolist() == [0.0, 2**-0.5]
+
+
+@pytest.mark.parametrize("edges", [[0], [0, 0, 2], [2, 1], [-1, 2], [0, 7]])
+def test_windows_that_are_none_are_refused(edges: list[int]) -> None:
+    with pytest.raises(CasboError, match="ascending edges from 0 to 6"):
+        Separable.windows(6, edges)
+
+
+def test_separable_refuses_a_rollout_of_another_shape() -> None:
+    space = Separable(torch.eye(K)[:, :1], torch.eye(D)[:, :2])
+    with pytest.raises(CasboError, match="profiles of 5 steps"):
+        space.layout(K + 1, D)
+    with pytest.raises(CasboError, match="shape"):
+        Separable(torch.eye(K)[None], torch.eye(D))
