@@ -46,7 +46,7 @@ def main() -> None:
         queries=options.queries,
         population=options.population,
         run=options.out,
-        monitors={"diversity": Diversity(options.clip)},
+        monitors={"diversity": Diversity(options.clip, device=options.device)},
         gallery=8,
     )
     result.best.save(options.out / "best.png")

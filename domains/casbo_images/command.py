@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from casbo.domains import Domain, Problem
-from casbo.errors import CasboError
+
+from .options import QUERIES, SEED, ImageOptions
 
 if TYPE_CHECKING:
     from casbo.result import Result
@@ -26,7 +27,6 @@ def register(app: typer.Typer) -> None:
 def rebuild(options: Mapping[str, Any]) -> Problem:
     """Build the problem of a run folder from the options in its config."""
     from .image_run import build
-    from .options import ImageOptions
     from .quiet import quiet_libraries
 
     quiet_libraries()
@@ -49,7 +49,7 @@ def images(
     prompt: Annotated[Text, typer.Option(help="What the model is asked to draw.")] = None,
     model: Annotated[
         str, typer.Option(help="A diffusers pipeline: folder, hub id, or scenes (shipped).")
-    ] = "scenes",
+    ] = ImageOptions.model,
     score: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,18 +64,21 @@ def images(
     clip: Annotated[Text, typer.Option(help="CLIP or SigLIP: folder, hub id, scenes.")] = None,
     aesthetic_head: Annotated[Text, typer.Option(help="File of the predictor's head.")] = None,
     colour: Annotated[Text, typer.Option(metavar="R,G,B", help="0 to 255 each.")] = None,
-    url: Annotated[Text, typer.Option(help="Of a scoring service, for http.")] = None,
+    url: Annotated[
+        Text,
+        typer.Option(help="Of a scoring service, for http; $NAME is an environment variable."),
+    ] = None,
     question: Annotated[Text, typer.Option(help="What the vlm score asks.")] = None,
     vlm: Annotated[Text, typer.Option(help="The model that the vlm score asks.")] = None,
     vlm_url: Annotated[Text, typer.Option(help="Base URL of its service.")] = None,
     heldout: Annotated[Text, typer.Option(help="A score to report only.")] = None,
     heldout_clip: Annotated[Text, typer.Option(help="Model of a held-out clip score.")] = None,
-    queries: Annotated[int, typer.Option(min=1, help="Scores to spend.")] = 640,
-    population: Annotated[int | None, typer.Option(min=2, help="Per iteration.")] = None,
-    seed: Annotated[int, typer.Option(help="Determines the run.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Scoring processes.")] = 0,
+    queries: Annotated[int, typer.Option(help="Scores to spend.")] = QUERIES,
+    population: Annotated[int | None, typer.Option(help="Per iteration.")] = None,
+    seed: Annotated[int, typer.Option(help="Determines the run.")] = SEED,
+    workers: Annotated[int, typer.Option(help="Scoring processes.")] = 0,
     deadline: Annotated[Number, typer.Option(help="Seconds a score, with workers.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 20,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = ImageOptions.steps,
     guidance_scale: Annotated[Number, typer.Option(help="The pipeline's by default.")] = None,
     negative_prompt: Annotated[Text, typer.Option(help="What not to draw.")] = None,
     scheduler: Annotated[
@@ -84,44 +87,33 @@ def images(
     ] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    microbatch: Annotated[int, typer.Option(min=1, help="Pictures made at a time.")] = 8,
+    microbatch: Annotated[
+        int, typer.Option(help="Pictures made at a time.")
+    ] = ImageOptions.microbatch,
     steered: Annotated[
         str, typer.Option(help="Noise that is steered: all, start, steps.")
-    ] = "all",
+    ] = ImageOptions.steered,
     dtype: Annotated[Text, typer.Option(help="float32, float16 or bfloat16.")] = None,
     device: Annotated[Text, typer.Option(help="cpu, cuda, cuda:1, mps.")] = None,
-    offload: Annotated[str, typer.Option(help="none, model or sequential.")] = "none",
+    offload: Annotated[
+        str, typer.Option(help="none, model or sequential.")
+    ] = ImageOptions.offload,
     image: Annotated[Text, typer.Option(help="A picture to start from.")] = None,
     mask: Annotated[Text, typer.Option(help="White where it is redrawn.")] = None,
     strength: Annotated[Number, typer.Option(help="How much is redrawn, 0 to 1.")] = None,
-    space: Annotated[str, typer.Option(help="low_frequencies, per_step.")] = "low_frequencies",
+    space: Annotated[str, typer.Option(help="low_frequencies, per_step.")] = ImageOptions.space,
     coefficients: Annotated[int | None, typer.Option(help="Low frequencies a channel.")] = None,
     scale: Annotated[Number, typer.Option(help="Exploration along them at the start.")] = None,
 ) -> None:
     """Steer pictures; writes best.png, comparison.png, samples/ and report.html."""
-    del score, direction, target, target_image, clip, aesthetic_head, url, question, vlm, vlm_url
-    del heldout, heldout_clip, queries, population, seed, workers, deadline, steps, scale, out
-    del guidance_scale, negative_prompt, scheduler, height, width, microbatch, steered, dtype
-    del device, offload, image, mask, strength, space, coefficients, prompt, model, colour
+    # parameters are read from the context, for only it knows which of them were stated
     from .image_run import steer_images
-    from .options import ImageOptions
+    from .options import read_settings
     from .quiet import quiet_libraries
 
-    settings = _settings(context, config)
-    run = _given(settings, "out")
-    _given(settings, "prompt", keep=True)
-    if isinstance(settings.get("colour"), str):
-        settings["colour"] = _triple(settings["colour"])
-    running = {
-        name: settings.pop(name)
-        for name in ("queries", "population", "seed", "workers", "deadline")
-        if name in settings
-    }
-    for path in ("target_image", "aesthetic_head", "image", "mask"):
-        if settings.get(path) is not None:
-            settings[path] = str(Path(settings[path]).expanduser().absolute())
+    settings = read_settings(_stated(context), config)
     quiet_libraries()
-    result = steer_images(ImageOptions.from_json(settings), run=str(run), progress=True, **running)
+    result = steer_images(settings.options, run=settings.out, progress=True, **settings.running)
     say_best(result)
 
 
@@ -137,7 +129,6 @@ def demo(
 ) -> None:
     """Steer the shipped model from "a shape" to a target, and compare with plain sampling."""
     from .demonstration import TARGETS, VAGUE_PROMPT, Plain, demonstrate, table
-    from .options import ImageOptions
     from .quiet import quiet_libraries
 
     quiet_libraries()
@@ -164,38 +155,26 @@ def say_best(result: Result) -> None:
         typer.echo(str(result.run / name))
 
 
-def _settings(context: typer.Context, config: Path | None) -> dict[str, Any]:
-    """The file's settings, and over them those that the command line states; no defaults."""
-    from .options import ImageOptions, read_config
-
+def _stated(context: typer.Context) -> dict[str, Any]:
+    """What the command line states, the file of settings aside; no defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
     stated = {
-        name: value
-        for name, value in context.params.items()
-        if _is_stated(context, name) and name != "config"
+        name: context.params[name]
+        for name, source in sources.items()
+        if name != "config" and source is not None and source.name == "COMMANDLINE"
     }
-    running = {"out", "queries", "population", "seed", "workers", "deadline"}
-    known = {*ImageOptions.__dataclass_fields__, *running}
-    from_file = {} if config is None else read_config(config, known)
-    defaults = {name: context.params[name] for name in ("queries", "seed")}
-    return {**defaults, **from_file, **stated}
-
-
-def _is_stated(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name in {"COMMANDLINE", "ENVIRONMENT"}
-
-
-def _given(settings: dict[str, Any], name: str, *, keep: bool = False) -> Any:  # noqa: ANN401
-    if not settings.get(name):
-        raise CasboError(f"Expected --{name}, or {name} in the --config file; got none.")
-    return settings[name] if keep else settings.pop(name)
+    if "colour" in stated:
+        stated["colour"] = _triple(stated["colour"])
+    return stated
 
 
 def _triple(text: str) -> list[int]:
+    from .errors import ImageError
+
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) != 3:
-        raise CasboError(f"Expected --colour as three numbers, such as 255,200,0; got {text!r}.")
+        raise ImageError(f"Expected --colour as three numbers, such as 255,200,0; got {text!r}.")
     return numbers

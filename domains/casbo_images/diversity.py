@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,19 +18,31 @@ class Diversity:
 
     Arguments:
         model: A CLIP or SigLIP folder or hub id.
+        device: A torch device; None takes CUDA where there is one.
+
+    Raises:
+        ImageError: On a folder that does not exist.
     """
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, model: str | Path, *, device: str | None = None) -> None:
+        from .scores import ClipEmbedding
+
+        self.embedding = ClipEmbedding(model, device=device)
+
+    def prepare(self) -> None:
+        """Load the model.
+
+        Raises:
+            ImageError: When it cannot be loaded.
+        """
+        self.embedding.prepare()
 
     def __call__(self, samples: Sequence[Image]) -> float:
         """The diversity of N pictures; NaN for fewer than two."""
-        from .scores import ClipEmbedding
-
         N = len(samples)
         if N < 2:
             return math.nan
-        features = ClipEmbedding(self.model).images(list(samples)).double()
+        features = self.embedding.images(list(samples)).double()
         # the sum over all pairs, a picture with itself included, is that of the summed features
         total = float(features.sum(0).square().sum())
         return 1 - (total - N) / (N * (N - 1))

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .errors import ImageError
-from .options import ImageOptions
+from .options import ImageOptions, Running
 from .pictures import grid, png_bytes, read_image
-from .scoring import clip_model, heldout_score, read_weights, scorer_and_objective
-from .shipped import SCENES, pipeline_source
+from .scoring import diversity_model, heldout_score, scorer_and_objective
+from .shipped import pipeline_source
 
 if TYPE_CHECKING:
     from casbo.domains import Problem
     from casbo.result import Result
     from casbo.spaces import Space
+    from casbo.steering import Monitor
 
     from .rollout import DiffusersRollout
 
 KEPT = 32  # pictures in the folder samples
 COMPARED = 8  # pictures before and after steering in comparison.png
 COMPARED_SEED = 1
+HELDOUT = 4  # pictures of each iteration that a held-out score is asked about
 SPACES = ("low_frequencies", "per_step")
 
 
@@ -32,11 +34,9 @@ def build(options: ImageOptions) -> Problem:
     """
     from casbo.domains import Problem
 
-    from .diversity import Diversity
-
     scorer, objective = scorer_and_objective(options)
     heldout = heldout_score(options)
-    clip = clip_model(options) if _loads_clip(options) else None
+    monitors = image_monitors(options)
     rollout = image_rollout(options)
     return Problem(
         rollout=rollout,
@@ -44,10 +44,22 @@ def build(options: ImageOptions) -> Problem:
         objective=objective,
         heldout=heldout,
         space=image_space(options, rollout),
-        monitors={} if clip is None else {"diversity": Diversity(clip)},
+        monitors=monitors,
         gallery=options.gallery,
         finish=partial(write_outputs, options=options),
     )
+
+
+def image_monitors(options: ImageOptions) -> dict[str, Monitor]:
+    """Diversity, where a CLIP is at hand; it is loaded here, so that what is wrong shows at once."""
+    from .diversity import Diversity
+
+    clip = diversity_model(options)
+    if clip is None:
+        return {}
+    diversity = Diversity(clip, device=options.device)
+    diversity.prepare()
+    return {"diversity": diversity}
 
 
 def image_rollout(options: ImageOptions) -> DiffusersRollout:
@@ -56,8 +68,8 @@ def image_rollout(options: ImageOptions) -> DiffusersRollout:
 
     from .rollout import DiffusersRollout
 
-    cuda = torch.cuda.is_available() if options.device is None else options.device != "cpu"
-    dtype = options.dtype or ("float16" if cuda else "float32")
+    place = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = options.dtype or ("float16" if place.startswith("cuda") else "float32")
     if dtype not in {"float32", "float16", "bfloat16"}:
         raise ImageError(f"Expected dtype float32, float16 or bfloat16, got {dtype!r}.")
     return DiffusersRollout.from_pretrained(
@@ -96,14 +108,16 @@ def image_space(options: ImageOptions, rollout: DiffusersRollout) -> Space:
     )
 
 
-def steer_images(options: ImageOptions, *, run: str, **running: Any) -> Result:  # noqa: ANN401
+def steer_images(
+    options: ImageOptions, *, run: str, progress: bool | None = None, **running: Unpack[Running]
+) -> Result:
     """Run, or go on with, the steering of these options and write its outputs.
 
     Arguments:
         options: What to steer.
         run: The run folder.
-        running: ``queries``, ``population``, ``seed``, ``workers``, ``deadline``, ... as for
-            `casbo.steer`.
+        progress: Show progress on stderr, as for `casbo.steer`.
+        running: ``queries``, ``population``, ``seed``, ``workers`` and ``deadline``, likewise.
 
     Raises:
         casbo.errors.CasboError: When settings do not fit together, the folder is another run's,
@@ -123,9 +137,11 @@ def steer_images(options: ImageOptions, *, run: str, **running: Any) -> Result: 
         space=problem.space,
         monitors=problem.monitors,
         gallery=problem.gallery,
-        direction=_direction(options),
+        direction=options.direction,
         score_steps=options.score_steps,
+        heldout_count=min(HELDOUT, running.get("population") or HELDOUT),
         keep=KEPT,
+        progress=progress,
         covariance=covariance(options),
         domain=domain.config(options.to_json()),
         **running,
@@ -154,20 +170,6 @@ def write_outputs(result: Result, options: ImageOptions) -> None:
     steered = result.sample(COMPARED, seed=COMPARED_SEED)
     picture = grid([*plain, *steered], columns=COMPARED)
     write_atomically(result.run / "comparison.png", png_bytes(picture))
-
-
-def _direction(options: ImageOptions) -> str | None:
-    """As stated; several scores are weighted so that more is better."""
-    several = len(options.score) > 1 or any("=" in text for text in options.score)
-    return options.direction or ("maximize" if several else None)
-
-
-def _loads_clip(options: ImageOptions) -> bool:
-    """Whether a CLIP is at hand anyway, so that diversity can be measured."""
-    names = {*read_weights(options.score), options.heldout}
-    return (
-        options.model == SCENES or options.clip is not None or bool(names & {"clip", "aesthetic"})
-    )
 
 
 def _inputs(options: ImageOptions) -> dict[str, Any]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
 from casbo.options import RunOptions
 
 from .errors import ImageError
 from .shipped import SCENES
 
+#: What the command line spends, and the seed it takes, where nothing else is asked for.
+QUERIES, SEED = 640, 1
 #: Candidates of every iteration whose pictures the report shows.
 GALLERY = 8
 
@@ -31,7 +36,8 @@ class ImageOptions(RunOptions):
         clip: The clip score's model; None takes the shipped one with the shipped pipeline.
         aesthetic_head: The file of an aesthetic predictor's head.
         colour: (red, green, blue) from 0 to 255, for the colour score.
-        url: Of a scoring service, for the http score.
+        url: Of a scoring service, for the http score; ``$NAME`` stands for an environment
+            variable, so that no key is written down.
         question, vlm, vlm_url: What the vlm score asks which model, and where.
         heldout: A score that is reported only, like those of ``score``; None takes the scenes'
             detector with the shipped pipeline and nothing else elsewhere.
@@ -39,7 +45,7 @@ class ImageOptions(RunOptions):
         steps, guidance_scale, scheduler, scheduler_options, height, width, microbatch, steered:
             As for `DiffusersRollout`.
         dtype: "float32", "float16" or "bfloat16"; None takes float16 on CUDA, else float32.
-        device, offload: As for `load_pipeline`.
+        device, offload: As for `load_pipeline`; the device is that of CLIP too.
         image, mask: Picture files for image-to-image and inpainting.
         strength: How much of the picture is replaced, from 0 to 1.
         space: "low_frequencies" or "per_step".
@@ -85,25 +91,106 @@ class ImageOptions(RunOptions):
     gallery: int = GALLERY
 
 
-def read_config(path: Path, known: set[str]) -> dict[str, Any]:
-    """The settings in a TOML file.
+class Running(TypedDict, total=False):
+    """What a run may spend, as for `casbo.steer`; none of it changes what the run is built from."""
+
+    queries: int
+    population: int | None
+    seed: int
+    workers: int
+    deadline: float | None
+
+
+class Settings(NamedTuple):
+    """All that is set for a run: its folder, what it is built from, what it may spend."""
+
+    out: str
+    options: ImageOptions
+    running: Running
+
+
+#: Files, and models that may be folders: written down so that another place can go on with them.
+FILES = ("target_image", "aesthetic_head", "image", "mask")
+MODELS = ("model", "clip", "heldout_clip")
+
+
+def read_settings(stated: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """The settings of a run: those stated, then those of a file, then the defaults.
 
     Arguments:
-        path: The file.
-        known: The settings it may hold.
+        stated: Settings by name.
+        config: A TOML file of others; its paths count from where the program runs.
 
     Raises:
-        ImageError: When it cannot be read, or holds a setting that is none.
+        ImageError: When the file cannot be read, or a setting is unknown, missing or of another
+            type.
+    """
+    known = {"out": str, **get_type_hints(ImageOptions), **get_type_hints(Running)}
+    settings = {**({} if config is None else read_config(config)), **stated}
+    if unknown := sorted(set(settings) - set(known)):
+        raise ImageError(
+            f"Expected settings among {', '.join(sorted(known))}; none is called "
+            f"{', '.join(map(repr, unknown))}."
+        )
+    for name in ("out", "prompt"):
+        if not settings.get(name):
+            raise ImageError(f"Expected --{name}, or {name} in the --config file; got none.")
+    values = {name: as_type(name, value, known[name]) for name, value in settings.items()}
+    running: Running = {"queries": QUERIES, "seed": SEED}
+    for name in Running.__annotations__:
+        if name in values:
+            running[name] = values.pop(name)  # type: ignore[literal-required]
+    out = values.pop("out")
+    return Settings(out, ImageOptions.from_json(_with_full_paths(values)), running)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The values in a TOML file.
+
+    Raises:
+        ImageError: When it cannot be read.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ImageError(
             f"Expected a TOML file in {path}, reading it failed ({error})."
         ) from error
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ImageError(
-            f"{path}: no setting is called {', '.join(unknown)}; there are {', '.join(sorted(known))}."
-        )
-    return values
+
+
+def as_type(name: str, value: Any, kind: Any) -> Any:  # noqa: ANN401
+    """A setting's value as its type: a single text is a list of one as well.
+
+    Raises:
+        ImageError: When it is of another type, or a number that is not finite.
+    """
+    if get_origin(kind) is tuple and isinstance(value, str):
+        value = [value]
+    if not _is_of(value, kind):
+        wanted = str(getattr(kind, "__name__", kind)).removesuffix(" | None")
+        raise ImageError(f"Expected {name} to be of type {wanted}, got {value!r}.")
+    return value
+
+
+def _is_of(value: Any, kind: Any) -> bool:  # noqa: ANN401
+    """Whether a value is of a type; a whole number is a float too, a truth value is no number."""
+    if isinstance(kind, UnionType):
+        return any(_is_of(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        rows = isinstance(value, (list, tuple))
+        return rows and all(_is_of(entry, get_args(kind)[0]) for entry in value)
+    if kind in (int, float):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole or (kind is float and isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, get_origin(kind) or kind)
+
+
+def _with_full_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with files, and models that are folders, by their full paths."""
+    full = dict(values)
+    for name in FILES + MODELS:
+        path = Path(os.path.expanduser(values.get(name) or ""))  # never raises
+        folder = name in MODELS and values.get(name) != SCENES and path.is_dir()
+        if values.get(name) and (name in FILES or folder):
+            full[name] = str(path.absolute())
+    return full

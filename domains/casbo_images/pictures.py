@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 256  # largest side of a picture in a report, in pixels
 GAP = 2  # pixels between the pictures of a grid
+SAVED_GRID = 64  # pictures in grid.png at most
 
 
 def read_image(path: str | Path) -> Image:
@@ -85,16 +87,42 @@ def grid(images: Sequence[Image], columns: int | None = None, scale: int = 1) ->
     return canvas
 
 
+def save_pictures(
+    images: Sequence[Image], scores: Sequence[Mapping[str, float]], folder: Path
+) -> list[Path]:
+    """Write PNG files by rank, a grid of them and ``scores.json``; returns the paths.
+
+    Arguments:
+        images: N pictures, best first.
+        scores: Their N scores; what is not finite becomes null.
+        folder: Made if it is not there.
+    """
+    from casbo.atomic import write_atomically
+    from casbo.rollout import to_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {f"{rank:03d}.png": png_bytes(image) for rank, image in enumerate(images)}
+    rows = [
+        {"file": name, "scores": to_json(row)} for name, row in zip(files, scores, strict=True)
+    ]
+    if len(images) > 1:
+        files["grid.png"] = png_bytes(grid(images[:SAVED_GRID]))
+    files["scores.json"] = (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode()
+    for name, contents in files.items():
+        write_atomically(folder / name, contents)
+    return [folder / name for name in files]
+
+
 def describe_input(value: object) -> Any:  # noqa: ANN401
     """An input of a pipeline as JSON values; pictures by digest, anything else by its text."""
     from PIL.Image import Image as PilImage
 
-    if isinstance(value, PilImage):
-        return image_digest(value)
-    if isinstance(value, (list, tuple)):
-        return [describe_input(entry) for entry in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
     from casbo.run_config import describe
 
+    if isinstance(value, PilImage):
+        return image_digest(value)
+    if isinstance(value, Mapping):
+        return {str(name): describe_input(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [describe_input(entry) for entry in value]
     return describe(value)

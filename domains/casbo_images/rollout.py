@@ -8,27 +8,27 @@ image-to-image and inpainting work as they do without steering.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
-from casbo.controls import base_noise
-from casbo.errors import RolloutError
-from casbo.rollout import Rollout, Trajectories, to_json
+from casbo.errors import CasboError, RolloutError
+from casbo.rollout import Rollout, Trajectories
 
 from .errors import ImageError
-from .pictures import describe_input, grid, image_digest, image_markup, png_bytes
+from .noise_rows import START, NoiseRows, Steered, steered_rows
+from .pictures import describe_input, image_digest, image_markup, save_pictures
 from .pipelines import (
-    RESERVED,
     Offload,
-    call_parameters,
+    check_call,
     decode_latents,
+    inputs_for,
     load_pipeline,
     takes_start_noise,
+    unpacked,
     with_scheduler,
 )
 
@@ -37,35 +37,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from casbo.spaces import Space
-
-    from .schedulers import StepNoise
-
-#: A stream of base noise that no search and no sampling uses.
-FROZEN_STREAM = 2
-#: Below this standard deviation, in latent units, noise of a step changes no picture.
-DEAD_LEVEL = 1e-4
-SAVED_GRID = 64  # pictures in grid.png at most
-
-Steered = Literal["all", "start", "steps"] | Sequence[int]
-
-
-@dataclass(frozen=True)
-class NoiseRows:
-    """The rows of noise that a pipeline's call takes, found by running it once.
-
-    Arguments:
-        calls: For each row the number of the scheduler's step that takes it; -1 is the start.
-        levels: The standard deviation with which each enters, in latent units.
-        latent_shape: The shape of one row.
-        step_calls: How many steps the scheduler takes in all.
-        size: (width, height) of the pictures.
-    """
-
-    calls: tuple[int, ...]
-    levels: tuple[float, ...]
-    latent_shape: tuple[int, ...]
-    step_calls: int
-    size: tuple[int, int]
 
 
 class DiffusersRollout(Rollout):
@@ -115,14 +86,15 @@ class DiffusersRollout(Rollout):
     ) -> None:
         from .schedulers import carrying_scheduler
 
-        if microbatch < 1 or steps < 1:
+        if not isinstance(prompt, str):
+            raise ImageError(f"Expected one prompt as text, got {prompt!r}.")
+        if microbatch < 1 or steps < 1 or frozen_seed < 0:
             raise ImageError(
-                f"Expected microbatch >= 1 and steps >= 1, got {microbatch} and {steps}."
+                "Expected microbatch >= 1, steps >= 1 and frozen_seed >= 0, got "
+                f"{microbatch}, {steps} and {frozen_seed}."
             )
         self.prompt, self.microbatch, self.frozen_seed = prompt, microbatch, frozen_seed
         self._inputs = dict(pipe_kwargs or {})
-        carrying = carrying_scheduler(pipe.scheduler, scheduler, **(scheduler_options or {}))
-        self.pipe = with_scheduler(pipe, carrying)
         given = {
             "prompt": prompt,
             "negative_prompt": negative_prompt,
@@ -132,11 +104,13 @@ class DiffusersRollout(Rollout):
             "width": width,
         }
         self._settings = {name: value for name, value in given.items() if value is not None}
-        self._check_inputs()
-        self._as_latents = takes_start_noise(self.pipe, self._inputs)
-        self._all_rows = self._find_rows()
-        self.rows = _steered_rows(self._all_rows, steered)
-        self.shape = (len(self.rows), _size(self._all_rows.latent_shape))
+        check_call(pipe, set(self._inputs), set(self._settings))
+        own = getattr(pipe, "scheduler", None)
+        carrying = carrying_scheduler(own, scheduler, **(scheduler_options or {}))
+        self.pipe = with_scheduler(pipe, carrying)
+        self._found = self._find_rows()
+        self.rows = steered_rows(len(self._found.calls), steered)
+        self.shape = (len(self.rows), self._found.dim)
 
     @classmethod
     def from_pretrained(
@@ -171,23 +145,20 @@ class DiffusersRollout(Rollout):
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one row of noise, as the pipeline's scheduler sees it; D numbers."""
-        return self._all_rows.latent_shape
+        return self._found.latent_shape
 
     @property
-    def unpacked_shape(self) -> tuple[int, int, int]:
-        """(C, h, w) of a latent, also where the pipeline packs it into tokens as Flux does."""
-        shape = self.latent_shape
-        if len(shape) == 3:
-            return shape[0], shape[1], shape[2]
-        width, height = self._all_rows.size
-        like = torch.zeros(1, *shape)
-        unpacked = self.pipe._unpack_latents(like, height, width, self.pipe.vae_scale_factor)
-        return unpacked.shape[1], unpacked.shape[2], unpacked.shape[3]
+    def places(self) -> Tensor:
+        """Where in a row of noise each latent stands: numbers below D with shape (C, h, w).
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The standard deviation with which each steered row enters, in latent units: K numbers."""
-        return tuple(self._all_rows.levels[row] for row in self.rows)
+        A row is in the order of the scheduler's latents, which Flux packs into tokens.
+
+        Raises:
+            RolloutError: When the pipeline packs latents in a way of its own.
+        """
+        rows = torch.arange(self._found.dim).reshape(1, *self.latent_shape)
+        grid = unpacked(self.pipe, rows, self._found.size)
+        return grid.reshape(-1, *grid.shape[-2:])
 
     def __call__(self, noise: Tensor, *, predict: Sequence[int] = ()) -> Trajectories:
         """Pictures for rows of noise.
@@ -195,14 +166,17 @@ class DiffusersRollout(Rollout):
         Arguments:
             noise: With shape (N, K, D).
             predict: Steps k; the prediction after row k is the clean picture that the network
-                sees in its next evaluation, for the last row the final picture.
+                sees in its next evaluation, and the final picture where none follows.
 
         Raises:
-            RolloutError: When the noise has another shape, or a step is none of 0 to K - 1.
+            RolloutError: When the noise has another shape, a step is none of 0 to K - 1, or the
+                pipeline's predictions cannot be decoded.
         """
         K, D = self.shape
         if noise.ndim != 3 or noise.shape[1:] != (K, D):
-            raise RolloutError(f"Expected noise with shape (N, {K}, {D}), got {noise.shape}.")
+            raise RolloutError(
+                f"Expected noise with shape (N, {K}, {D}), got {tuple(noise.shape)}."
+            )
         if any(not 0 <= step < K for step in predict):
             raise RolloutError(f"Expected steps from 0 to {K - 1}, got {tuple(predict)}.")
         samples: list[Image] = []
@@ -215,30 +189,15 @@ class DiffusersRollout(Rollout):
         return Trajectories(samples, predictions)
 
     def space(self) -> Space:
-        from .spaces import default_space
+        from .spaces import low_frequencies
 
-        return default_space(self)
+        return low_frequencies(self)
 
     def export(
         self, samples: Sequence[Image], scores: Sequence[Mapping[str, float]], folder: Path
     ) -> list[Path]:
         """PNG files, best first, a grid of them and ``scores.json``."""
-        from casbo.atomic import write_atomically
-
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"{number:03d}.png" for number in range(len(samples))]
-        paths = [folder / name for name in names]
-        for path, image in zip(paths, samples, strict=True):
-            write_atomically(path, png_bytes(image))
-        if len(samples) > 1:
-            paths.append(folder / "grid.png")
-            write_atomically(paths[-1], png_bytes(grid(list(samples[:SAVED_GRID]))))
-        rows = [
-            {"file": name, "scores": to_json(row)} for name, row in zip(names, scores, strict=True)
-        ]
-        paths.append(folder / "scores.json")
-        write_atomically(paths[-1], (_json(rows) + "\n").encode())
-        return paths
+        return save_pictures(samples, scores, folder)
 
     def identify(self, sample: Image) -> str:
         return image_digest(sample)
@@ -265,47 +224,50 @@ class DiffusersRollout(Rollout):
             "frozen_seed": self.frozen_seed,
         }
 
-    def _check_inputs(self) -> None:
-        parameters = call_parameters(self.pipe)
-        reserved = sorted(RESERVED & set(self._inputs))
-        if reserved:
-            raise ImageError(
-                f"Expected pipe_kwargs without {reserved}: the rollout sets them; give prompt, "
-                "negative_prompt, steps, guidance_scale, height and width as its own arguments."
-            )
-        unknown = sorted((set(self._inputs) | set(self._settings)) - set(parameters))
-        if unknown:
-            raise ImageError(
-                f"{type(self.pipe).__name__} takes no {', '.join(unknown)}: leave it out."
-            )
-
-    @torch.inference_mode()
+    @torch.no_grad()
     def _find_rows(self) -> NoiseRows:
         """Run the pipeline once and note which steps take noise."""
         scheduler = self.pipe.scheduler
-        scheduler.begin(None)
-        (image,) = self._call(1, {})
-        calls = [number for number, level in enumerate(scheduler.levels) if level > DEAD_LEVEL]
-        start = float(getattr(scheduler, "init_noise_sigma", 1.0))
-        return NoiseRows(
-            calls=(-1, *calls),
-            levels=(start, *(scheduler.levels[number] for number in calls)),
-            latent_shape=tuple(scheduler.latent_shape),
-            step_calls=len(scheduler.levels),
-            size=image.size,
-        )
+        scheduler.begin(None, predict=(0,))
+        try:
+            (image,) = self._call(1)
+        except CasboError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ImageError(
+                f"Expected inputs that {type(self.pipe).__name__} accepts, got: {error}"
+            ) from error
+        latents, mixed = scheduler.predicted[0], scheduler.start_shape
+        shape = tuple(latents.shape[1:])
+        # mixed unpacked means mixed before the first step: then that is where it starts
+        as_latents = takes_start_noise(self.pipe, self._inputs) and mixed in {None, shape}
+        if not as_latents and mixed is None:
+            raise ImageError(
+                f"Expected a pipeline that takes its start noise as latents, or whose scheduler "
+                f"mixes it with a picture; {type(self.pipe).__name__} does neither."
+            )
+        steps = (number for number, level in enumerate(scheduler.levels) if level > 0)
+        mixed = None if as_latents else mixed
+        return NoiseRows((START, *steps), shape, mixed, latents.dtype, image.size)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _run(
         self, noise: Tensor, predict: Sequence[int]
     ) -> tuple[list[Image], dict[int, list[Image]]]:
         """Final and predicted pictures of one micro-batch."""
-        scheduler = self.pipe.scheduler
+        from .schedulers import StepNoise
+
+        found, scheduler = self._found, self.pipe.scheduler
         # the clean picture seen after row k is the one predicted by the next step
-        after = {step: self._all_rows.calls[self.rows[step]] + 1 for step in predict}
-        carried = self._carried(noise)
-        scheduler.begin(carried, predict=set(after.values()))
-        images = self._call(len(noise), {"latents": carried.start} if self._as_latents else {})
+        after = {step: found.calls[self.rows[step]] + 1 for step in predict}
+        steps = found.filled(noise, self.rows, self.frozen_seed)
+        start, latents = steps.pop(START), {}
+        if found.mixed_shape is None:
+            latents = {"latents": start}
+        else:
+            start = unpacked(self.pipe, start, found.size).reshape(-1, *found.mixed_shape)
+        scheduler.begin(StepNoise(start, steps), predict=set(after.values()))
+        images = self._call(len(noise), **latents)
         predictions = {
             step: self._decoded(scheduler.predicted.get(call), images)
             for step, call in after.items()
@@ -315,77 +277,24 @@ class DiffusersRollout(Rollout):
     def _decoded(self, latents: Tensor | None, images: list[Image]) -> list[Image]:
         if latents is None:  # no evaluation comes after the last row
             return images
-        return decode_latents(self.pipe, latents, self._all_rows.size)
+        return decode_latents(self.pipe, latents, self._found.size)
 
-    def _call(self, count: int, more: Mapping[str, Any]) -> list[Image]:
+    def _call(self, count: int, **latents: Tensor) -> list[Image]:
         """The pipeline's own call for `count` pictures."""
         # whatever else a pipeline draws is the same for every picture of every batch
         generators = [torch.Generator().manual_seed(self.frozen_seed) for _ in range(count)]
         output = self.pipe(
             **self._settings,
-            **self._inputs,
-            **more,
+            **inputs_for(self.pipe, self._inputs, count),
+            **latents,
             generator=generators,
             num_images_per_prompt=count,
             output_type="pil",
         )
         return list(output.images)
 
-    def _carried(self, noise: Tensor) -> StepNoise:
-        """Noise (N, K, D) by the step that takes it, rows that are not steered filled in."""
-        from .schedulers import StepNoise
 
-        found = self._all_rows
-        like = {"device": self.pipe._execution_device, "dtype": self.pipe.dtype}
-        by_call = {
-            call: self._row(noise, row).reshape(len(noise), *found.latent_shape).to(**like)
-            for row, call in enumerate(found.calls)
-        }
-        start = by_call.pop(-1)
-        return StepNoise(start, by_call)
-
-    def _row(self, noise: Tensor, row: int) -> Tensor:
-        if row in self.rows:
-            return noise[:, self.rows.index(row)]
-        frozen = base_noise((1, self.shape[1]), FROZEN_STREAM, self.frozen_seed, row)
-        return frozen.expand(len(noise), -1).to(noise)
-
-
-def _steered_rows(found: NoiseRows, steered: Steered) -> tuple[int, ...]:
-    """The numbers of the rows that the noise argument holds."""
-    count = len(found.calls)
-    named = {"all": range(count), "start": range(1), "steps": range(1, count)}
-    if isinstance(steered, str):
-        if steered not in named:
-            raise ImageError(
-                f"Expected steered among {list(named)} or row numbers, got {steered!r}."
-            )
-        rows = tuple(named[steered])
-    else:
-        rows = tuple(sorted({int(row) for row in steered}))
-    if count == 1 and steered != "start":
-        raise ImageError(
-            "Expected a scheduler that takes noise in its steps, this one takes none; choose "
-            "another, or steer the start noise alone: steered='start'."
-        )
-    if not rows or rows[0] < 0 or rows[-1] >= count:
-        raise ImageError(
-            f"Expected row numbers from 0 (start noise) to {count - 1}, got {steered!r}."
-        )
-    return rows
-
-
-def _even_parts(noise: Tensor, largest: int) -> Iterator[Tensor]:
-    """The rows in parts of about the same size."""
+def _even_parts(noise: Tensor, largest: int) -> Sequence[Tensor]:
+    """The rows in parts of about the same size; no part where there are none."""
     count = -(-len(noise) // largest)
-    yield from noise.tensor_split(max(count, 1))
-
-
-def _size(shape: Sequence[int]) -> int:
-    return int(torch.Size(shape).numel())
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value, indent=1, allow_nan=False)
+    return noise.tensor_split(count) if count else ()

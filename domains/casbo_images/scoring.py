@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
 
 #: The CLIP of Stable Diffusion 1.5, for pipelines that are not the shipped one.
 USUAL_CLIP = "openai/clip-vit-large-patch14"
+#: Which component is steered of a score that has several.
+STEERED = {"scenes": "agreement"}
 
 
 def scorer_and_objective(options: ImageOptions) -> tuple[Scorer, Objective | None]:
     """What is asked of pictures, and how several answers add up.
+
+    Scores with weights add up to what is maximized, unless ``direction`` says otherwise.
 
     Raises:
         ImageError: When a score is unknown, or lacks something it needs.
@@ -31,9 +37,15 @@ def scorer_and_objective(options: ImageOptions) -> tuple[Scorer, Objective | Non
 
     weights = read_weights(options.score)
     scorers = {name: named_score(name, options) for name in weights}
-    if len(scorers) == 1 and not any("=" in text for text in options.score):
-        return next(iter(scorers.values())), None
-    return CombinedScore(scorers), WeightedSum(weights)
+    if len(scorers) == 1 and "=" not in options.score[0]:
+        ((name, scorer),) = scorers.items()
+        return scorer, WeightedSum({STEERED[name]: 1.0}) if name in STEERED else None
+    terms = {
+        f"{name}.{STEERED[name]}" if name in STEERED else name: weight
+        for name, weight in weights.items()
+    }
+    direction: Any = options.direction or "maximize"  # checked there
+    return CombinedScore(scorers, direction=direction), WeightedSum(terms)
 
 
 def heldout_score(options: ImageOptions) -> Scorer | None:
@@ -44,13 +56,23 @@ def heldout_score(options: ImageOptions) -> Scorer | None:
     if name is None:
         return None
     if name == "clip":
-        if options.heldout_clip is None:
+        model = _heldout_clip(options)
+        if "clip" in read_weights(options.score) and model == clip_model(options):
             raise ImageError(
                 "Expected another clip model for the held-out clip score: give heldout_clip, or "
                 "it would report what is steered."
             )
-        return _clip(options, options.heldout_clip)
+        return _clip(options, model)
     return named_score(name, options)
+
+
+def diversity_model(options: ImageOptions) -> str | None:
+    """The CLIP that measures how different pictures are: one that is at hand anyway, or None."""
+    at_hand = options.clip is not None or options.model == SCENES
+    asked = {"clip", "aesthetic"} & set(read_weights(options.score))
+    if at_hand or asked or options.heldout == "aesthetic":
+        return clip_model(options)
+    return _heldout_clip(options) if options.heldout == "clip" else None
 
 
 def clip_model(options: ImageOptions) -> str:
@@ -58,6 +80,11 @@ def clip_model(options: ImageOptions) -> str:
     if options.clip is not None:
         return clip_source(options.clip)
     return clip_source(SCENES) if options.model == SCENES else USUAL_CLIP
+
+
+def _heldout_clip(options: ImageOptions) -> str:
+    own = options.heldout_clip
+    return clip_model(options) if own is None else clip_source(own)
 
 
 def read_weights(texts: Sequence[str]) -> dict[str, float]:
@@ -68,9 +95,9 @@ def read_weights(texts: Sequence[str]) -> dict[str, float]:
     """
     weights: dict[str, float] = {}
     for text in texts:
-        name, _, weight = text.partition("=")
+        name, equals, weight = text.partition("=")
         try:
-            number = float(weight) if weight else 1.0
+            number = float(weight) if equals else 1.0
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or name in weights:
@@ -97,21 +124,21 @@ def named_score(name: str, options: ImageOptions) -> Scorer:
 def _clip(options: ImageOptions, model: str | None = None) -> Scorer:
     from .scores import ClipScore
 
-    texts = (options.target, options.target_image)
-    if (texts[0] is None) == (texts[1] is None):
+    text, picture = options.target, options.target_image
+    if (text is None) == (picture is None):
         raise ImageError(
             "Expected what the clip score compares pictures with: a target text or a target "
             "picture, and not both."
         )
-    target = texts[0] if texts[1] is None else read_image(texts[1])
-    return ClipScore(target, model=model or clip_model(options))
+    target: Any = text if picture is None else read_image(picture)
+    return ClipScore(target, model=model or clip_model(options), device=options.device)
 
 
 def _aesthetic(options: ImageOptions) -> Scorer:
     from .scores import AestheticScore
 
     head = _needed(options.aesthetic_head, "aesthetic", "aesthetic_head")
-    return AestheticScore(head, model=clip_model(options))
+    return AestheticScore(head, model=clip_model(options), device=options.device)
 
 
 def _plain(name: str) -> Callable[[ImageOptions], Scorer]:
@@ -133,7 +160,15 @@ def _colour(options: ImageOptions) -> Scorer:
 def _http(options: ImageOptions) -> Scorer:
     from .scores import HttpScore
 
-    return HttpScore(_needed(options.url, "http", "url"))
+    url = _needed(options.url, "http", "url")
+    try:
+        address = string.Template(url).substitute(os.environ)
+    except (KeyError, ValueError):
+        raise ImageError(
+            "Expected every $NAME in the url of the http score to be an environment variable that "
+            "is set, and $$ for a dollar sign."
+        ) from None
+    return HttpScore(address)
 
 
 def _vlm(options: ImageOptions) -> Scorer:

@@ -1,19 +1,21 @@
-r"""Control spaces for pictures: the low spatial frequencies of the noise.
+r"""Control spaces for pictures: low spatial frequencies, over windows of the steps.
 
 What a picture is of, where things stand and what colours it has hang on the low frequencies of the
-noise; its texture hangs on all the rest. So a few cosine coefficients of every latent channel
-suffice to steer, and all other directions stay N(0, I).
+noise, its texture on all the rest. And what the start noise leaves open, the noise of the early
+steps decides. So a few cosine coefficients of every latent channel, each over a few windows of
+consecutive steps, suffice to steer; all other directions stay N(0, I).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from casbo.spaces import Space, Subspace
+from casbo.separable import Separable
 
 from .errors import ImageError
 
@@ -22,39 +24,54 @@ if TYPE_CHECKING:
 
 #: Cosine coefficients of each channel, lowest frequencies first.
 COEFFICIENTS = 10
-#: Standard deviation along them at the start.
-SCALE = 1.0
-
-
-def default_space(rollout: DiffusersRollout) -> Space:
-    """The space that measured best on the shipped model: docs/images.md has the table."""
-    return low_frequencies(rollout)
+#: Standard deviation along them at the start. A direction that is spread over thousands of numbers
+#: moves each by next to nothing when it moves by one.
+SCALE = 2.0
+#: The share of the steps that the window of the early ones takes.
+EARLY_SHARE = 1 / 3
 
 
 def low_frequencies(
-    rollout: DiffusersRollout, coefficients: int = COEFFICIENTS, scale: float = SCALE
-) -> Subspace:
-    """Learn the lowest spatial frequencies of every row of noise.
+    rollout: DiffusersRollout,
+    coefficients: int = COEFFICIENTS,
+    scale: float = SCALE,
+    edges: Sequence[int] | None = None,
+) -> Separable:
+    """Learn the lowest spatial frequencies of the noise, in windows of consecutive rows.
 
     Arguments:
-        rollout: The model.
-        coefficients: q, cosine coefficients of each channel; m = C q.
+        rollout: The model, with noise of shape (K, D).
+        coefficients: q, cosine coefficients of each channel; with W windows m = W C q.
         scale: The standard deviation along them at the start.
+        edges: The rows where windows begin, and where the last one ends; None takes those of
+            `window_edges`.
 
     Raises:
-        ImageError: When there are not that many.
+        CasboError: When there are not that many coefficients, or the edges fit no K rows.
+        RolloutError: When the pipeline packs latents in a way of its own.
     """
-    shape = rollout.latent_shape
-    if len(shape) == 3:
-        return Subspace(cosine_basis(shape, coefficients), scale)
-    channels, height, width = rollout.unpacked_shape
-    basis = cosine_basis((channels, height, width), coefficients)
-    grids = basis.T.reshape(-1, channels, height, width)
-    packed = rollout.pipe._pack_latents(grids, len(grids), channels, height, width)
-    return Subspace(packed.reshape(len(grids), -1).T, scale)
+    places = rollout.places
+    waves = cosine_basis(places.shape, coefficients)
+    patterns = torch.empty_like(waves)
+    patterns[places.flatten()] = waves
+    steps = rollout.shape[0]
+    chosen = window_edges(steps, start=rollout.rows[0] == 0) if edges is None else list(edges)
+    return Separable(Separable.windows(steps, chosen), patterns, scale)
 
 
-def cosine_basis(shape: tuple[int, ...], coefficients: int) -> Tensor:
+def window_edges(steps: int, *, start: bool) -> list[int]:
+    """The edges of the windows for K rows: the start noise, the early steps, all later ones.
+
+    Arguments:
+        steps: K.
+        start: Whether the first row is the start noise, which has a window of its own.
+    """
+    first = int(start)
+    early = first + round((steps - first) * EARLY_SHARE)
+    return sorted({0, first, early, steps})
+
+
+def cosine_basis(shape: Sequence[int], coefficients: int) -> Tensor:
     """The lowest spatial frequencies of each channel as an orthonormal basis.
 
     Arguments:

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 pytest.importorskip("PIL")
 
-from casbo_images.scenes.caption import (  # noqa: E402
+from casbo_images.scenes.caption import (
     ATTRIBUTES,
     Description,
     parse,
     random_description,
     vocabulary,
 )
-from casbo_images.scenes.detector import detect  # noqa: E402
-from casbo_images.scenes.drawing import draw_scene, outlines, scene_image, shape_mask  # noqa: E402
-from casbo_images.scenes.scene import (  # noqa: E402
+from casbo_images.scenes.detector import detect
+from casbo_images.scenes.drawing import draw_scene, outlines, scene_image, shape_mask
+from casbo_images.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
     COUNTS,
@@ -34,7 +34,7 @@ from casbo_images.scenes.scene import (  # noqa: E402
     Scene,
     random_scenes,
 )
-from casbo_images.scenes.score import SceneScore  # noqa: E402
+from casbo_images.scenes.score import SceneScore
 
 ALL_SHAPES = (*SHAPES, *UNNAMED_SHAPES)
 

@@ -25,9 +25,7 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertModel,
-    CLIPConfig,
     CLIPModel,
-    CLIPTokenizer,
     PreTrainedTokenizerFast,
     SiglipConfig,
     SiglipModel,
@@ -52,23 +50,8 @@ from casbo_images.scores import (
 from casbo_images.scores import embedding as embedding_module
 from casbo_images.scores.candidates import rgb
 
-SIDE, WIDTH = 16, 12
-MEAN, STD = (0.48, 0.45, 0.41), (0.27, 0.26, 0.28)
-TOWER = {
-    "hidden_size": WIDTH,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": SIDE,
-    "patch_size": 8,
-    "vocab_size": 60,
-    "max_position_embeddings": 10,
-    "projection_dim": WIDTH,
-    "projection_size": WIDTH,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 1,
-}
+from .tiny_clip import MEAN, SIDE, STD, TOWER, WIDTH, save_clip, write_images_config
+
 #: A long text is cut at 10 tokens.
 TEXTS = ("a red cat", "blue", "a b c d e f g h i j k l m n o p")
 
@@ -89,29 +72,9 @@ PICTURES = [
 ]
 
 
-def write_images_config(folder: Path, kind: str) -> None:
-    shared = {"image_mean": MEAN, "image_std": STD, "resample": 3}
-    sizes = {
-        "CLIP": {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}},
-        "Siglip": {"size": {"height": SIDE, "width": SIDE}},
-    }[kind]
-    config = {"image_processor_type": f"{kind}ImageProcessor", **shared, **sizes}
-    (folder / "preprocessor_config.json").write_text(json.dumps(config))
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP with random weights, in transformers' format."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("clip")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(c + "</w>" for c in letters)]
-    vocab = {token: number for number, token in enumerate(tokens)}
-    CLIPTokenizer(vocab=vocab, merges=[], model_max_length=10).save_pretrained(folder)
-    write_images_config(folder, "CLIP")
-    config = CLIPConfig(text_config=TOWER, vision_config=TOWER, projection_dim=WIDTH)
-    CLIPModel(config).save_pretrained(folder)
-    return folder
+    return save_clip(tmp_path_factory.mktemp("clip"), seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,22 @@ from torch import nn
 
 pytest.importorskip("diffusers")
 
-from casbo_images.scenes.caption import Description, vocabulary  # noqa: E402
-from casbo_images.training.autoencoder import (  # noqa: E402
+from casbo_images.scenes.caption import Description, vocabulary
+from casbo_images.training.autoencoder import (
     ReconstructionLoss,
     new_autoencoder,
     scaled,
 )
-from casbo_images.training.clip import ContrastiveLoss, fits, new_clip  # noqa: E402
-from casbo_images.training.dataset import Pictures, batch_rows  # noqa: E402
-from casbo_images.training.diffusion import (  # noqa: E402
+from casbo_images.training.clip import ContrastiveLoss, fits, new_clip
+from casbo_images.training.dataset import Pictures, batch_rows
+from casbo_images.training.diffusion import (
     Latents,
     TextToImage,
     VelocityLoss,
     new_scheduler,
 )
-from casbo_images.training.loop import Schedule, train  # noqa: E402
-from casbo_images.training.tokenizer import LENGTH, new_tokenizer  # noqa: E402
+from casbo_images.training.loop import Schedule, train
+from casbo_images.training.tokenizer import LENGTH, new_tokenizer
 
 
 @pytest.fixture(scope="module")
