@@ -22,7 +22,7 @@ SAVED_GRID = 64  # pictures in grid.png at most
 
 
 def read_image(path: str | Path) -> Image:
-    """An RGB picture from a file, turned upright.
+    """An RGB picture from a file, turned upright, what is transparent on white.
 
     Raises:
         ImageError: When it is missing or no picture.
@@ -30,9 +30,11 @@ def read_image(path: str | Path) -> Image:
     from PIL import Image as Images
     from PIL import ImageOps
 
+    from .scores.candidates import rgb
+
     try:
         with Images.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return rgb(ImageOps.exif_transpose(image))
     except (OSError, ValueError, SyntaxError, Images.DecompressionBombError) as error:
         raise ImageError(f"Expected a picture in {path}, reading it failed ({error}).") from error
 
