@@ -173,7 +173,15 @@ def write_outputs(result: Result, options: ImageOptions) -> None:
 
 
 def _inputs(options: ImageOptions) -> dict[str, Any]:
-    """Further inputs of the pipeline's call."""
+    """Further inputs of the pipeline's call; what diffusers would pass over is refused here."""
+    sizes = (options.height, options.width)
+    if sizes != (None, None) and not all(size is not None and size > 0 for size in sizes):
+        raise ImageError(f"Expected height and width in pixels, both or neither, got {sizes}.")
+    if options.strength is not None and int(options.steps * options.strength) < 1:
+        raise ImageError(
+            f"Expected a strength that leaves at least one of {options.steps} steps, got "
+            f"{options.strength}."
+        )
     if options.mask is not None and options.image is None:
         raise ImageError("Expected an image for the mask to apply to, got a mask alone.")
     inputs: dict[str, Any] = {}
