@@ -30,7 +30,12 @@ TEXT_WIDTH = 768
 
 def pipeline(channels: int, latent: int) -> StableDiffusionPipeline:
     """Stable Diffusion 1.5's network for `channels` = 320, with random weights."""
-    torch.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # torch's layers draw their weights from the global generator
+        return _pipeline(channels, latent)
+
+
+def _pipeline(channels: int, latent: int) -> StableDiffusionPipeline:
     tokenizer = new_tokenizer()
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),

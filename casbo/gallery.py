@@ -47,7 +47,7 @@ class Gallery:
         paths = sorted(self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else []
         if len(paths) > most:
             last = len(paths) - 1
-            paths = [paths[round(place * last / (most - 1))] for place in range(most)]
+            paths = [paths[round(place * last / max(1, most - 1))] for place in range(most)]
         found = {int(path.stem): _read(path) for path in paths if path.stem.isdigit()}
         return {iteration: pictures for iteration, pictures in found.items() if pictures}
 

@@ -9,7 +9,7 @@ from .errors import ImageError
 from .options import ImageOptions, Running
 from .pictures import grid, png_bytes, read_image
 from .scoring import diversity_model, heldout_score, scorer_and_objective
-from .shipped import pipeline_source
+from .shipped import GUIDANCE, SCENES, pipeline_source
 
 if TYPE_CHECKING:
     from casbo.domains import Problem
@@ -80,7 +80,7 @@ def image_rollout(options: ImageOptions) -> DiffusersRollout:
         offload=options.offload,  # type: ignore[arg-type]  # checked there
         negative_prompt=options.negative_prompt,
         steps=options.steps,
-        guidance_scale=options.guidance_scale,
+        guidance_scale=guidance(options),
         scheduler=options.scheduler,
         scheduler_options=options.scheduler_options,
         height=options.height,
@@ -91,11 +91,17 @@ def image_rollout(options: ImageOptions) -> DiffusersRollout:
     )
 
 
+def guidance(options: ImageOptions) -> float | None:
+    """The guidance scale: as stated, else what suits the shipped pipeline or the pipeline's own."""
+    shipped = options.guidance_scale is None and options.model == SCENES
+    return GUIDANCE if shipped else options.guidance_scale
+
+
 def image_space(options: ImageOptions, rollout: DiffusersRollout) -> Space:
     """The control space of these options."""
     from casbo.spaces import PerStep
 
-    from .spaces import COEFFICIENTS, SCALE, low_frequencies
+    from .spaces import SCALE, low_frequencies
 
     if options.space == "per_step":
         return PerStep()
@@ -103,7 +109,7 @@ def image_space(options: ImageOptions, rollout: DiffusersRollout) -> Space:
         raise ImageError(f"Expected space among {list(SPACES)}, got {options.space!r}.")
     return low_frequencies(
         rollout,
-        COEFFICIENTS if options.coefficients is None else options.coefficients,
+        options.coefficients,
         SCALE if options.scale is None else options.scale,
     )
 

@@ -8,6 +8,8 @@ MODELS = Path(__file__).parent / "models"
 SHIPPED_PIPELINE = MODELS / "scenes"
 SHIPPED_CLIP = MODELS / "scenes-clip"
 
+#: Guidance that suits the shipped pipeline; diffusers' own default of 7.5 is too much for it.
+GUIDANCE = 2.5
 #: The name that stands for the shipped models where a folder or hub id is asked for.
 SCENES = "scenes"
 

@@ -1,9 +1,9 @@
 r"""Control spaces for pictures: low spatial frequencies, over windows of the steps.
 
 What a picture is of, where things stand and what colours it has hang on the low frequencies of the
-noise, its texture on all the rest. And what the start noise leaves open, the noise of the early
-steps decides. So a few cosine coefficients of every latent channel, each over a few windows of
-consecutive steps, suffice to steer; all other directions stay N(0, I).
+noise, its texture on all the rest. And what the start noise leaves open, the noise of the steps
+decides. So the lowest cosine coefficients of every latent channel, of the start noise and of all
+steps together, suffice to steer; all other directions stay N(0, I).
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ from .errors import ImageError
 if TYPE_CHECKING:
     from .rollout import DiffusersRollout
 
-#: Cosine coefficients of each channel, lowest frequencies first.
-COEFFICIENTS = 10
-#: Standard deviation along them at the start. A direction that is spread over thousands of numbers
-#: moves each by next to nothing when it moves by one.
-SCALE = 2.0
-#: The share of the steps that the window of the early ones takes.
-EARLY_SHARE = 1 / 3
+#: Cosine coefficients of each channel at most, lowest frequencies first: a picture of 8 x 8.
+COEFFICIENTS = 64
+#: Coordinates of the space at most: a full covariance of them costs next to nothing.
+LARGEST_SPACE = 768
+#: Standard deviation along them at the start.
+SCALE = 1.0
 
 
 def low_frequencies(
     rollout: DiffusersRollout,
-    coefficients: int = COEFFICIENTS,
+    coefficients: int | None = None,
     scale: float = SCALE,
     edges: Sequence[int] | None = None,
 ) -> Separable:
@@ -41,7 +40,8 @@ def low_frequencies(
 
     Arguments:
         rollout: The model, with noise of shape (K, D).
-        coefficients: q, cosine coefficients of each channel; with W windows m = W C q.
+        coefficients: q, cosine coefficients of each channel; with W windows m = W C q. None takes
+            as many as `default_coefficients` says.
         scale: The standard deviation along them at the start.
         edges: The rows where windows begin, and where the last one ends; None takes those of
             `window_edges`.
@@ -51,24 +51,31 @@ def low_frequencies(
         RolloutError: When the pipeline packs latents in a way of its own.
     """
     places = rollout.places
+    steps = rollout.shape[0]
+    chosen = window_edges(steps, start=rollout.rows[0] == 0) if edges is None else list(edges)
+    if coefficients is None:
+        coefficients = default_coefficients(places.shape, windows=len(chosen) - 1)
     waves = cosine_basis(places.shape, coefficients)
     patterns = torch.empty_like(waves)
     patterns[places.flatten()] = waves
-    steps = rollout.shape[0]
-    chosen = window_edges(steps, start=rollout.rows[0] == 0) if edges is None else list(edges)
     return Separable(Separable.windows(steps, chosen), patterns, scale)
 
 
+def default_coefficients(shape: Sequence[int], *, windows: int) -> int:
+    """q for latents (C, h, w): 64, or all there are, or as many as keep the space small."""
+    channels, height, width = shape
+    affordable = max(1, LARGEST_SPACE // (windows * channels))
+    return min(COEFFICIENTS, height * width, affordable)
+
+
 def window_edges(steps: int, *, start: bool) -> list[int]:
-    """The edges of the windows for K rows: the start noise, the early steps, all later ones.
+    """The edges of the windows for K rows: the start noise by itself, and all steps together.
 
     Arguments:
         steps: K.
-        start: Whether the first row is the start noise, which has a window of its own.
+        start: Whether the first row is the start noise.
     """
-    first = int(start)
-    early = first + round((steps - first) * EARLY_SHARE)
-    return sorted({0, first, early, steps})
+    return sorted({0, int(start), steps})
 
 
 def cosine_basis(shape: Sequence[int], coefficients: int) -> Tensor:

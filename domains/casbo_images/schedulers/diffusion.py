@@ -41,7 +41,8 @@ class CarriesDiffusionNoise(CarriesNoise):
 class CarryingDDIM(CarriesDiffusionNoise, DDIMScheduler):
     """DDIM with noise of strength ``eta`` in (0, 1], whatever eta the pipeline passes."""
 
-    __init__ = with_option(DDIMScheduler, "eta", 1.0, largest=1.0)
+    # little noise late keeps a picture close to what its start noise says: it can be steered
+    __init__ = with_option(DDIMScheduler, "eta", 0.2, largest=1.0)
 
     def _settings(self) -> dict[str, Any]:
         return {"eta": self.config.eta}
