@@ -173,7 +173,7 @@ def test_windows_follow_the_rows_that_are_steered() -> None:
     }
     profiles = {name: low_frequencies(rollout, 2).profiles for name, rollout in made.items()}
     assert torch.equal(profiles["start"], torch.ones(1, 1, dtype=torch.float64))
-    assert torch.equal(profiles["all"][0], torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    assert torch.equal(profiles["all"][0], torch.tensor([1.0, 0.0], dtype=torch.float64))
     assert torch.equal(profiles["all"][1:, 1:], profiles["steps"])
     chosen = low_frequencies(made["steps"], 2, edges=[0, 4]).profiles
     torch.testing.assert_close(chosen, torch.full((4, 1), 0.5, dtype=torch.float64))

@@ -225,7 +225,8 @@ def test_the_picture_is_the_untouched_pipelines(
 ) -> None:
     """Its generator draws the posterior of a picture (skipped), the start, the steps."""
     pipe, inputs = pipeline(name)
-    made = rollout(pipe, scheduler=scheduler, frozen_seed=7, pipe_kwargs=inputs)
+    options = {"scheduler_options": eta, "frozen_seed": 7, "pipe_kwargs": inputs}
+    made = rollout(pipe, scheduler=scheduler, **options)
     noise = draws(7, skip, made.shape[0] + (name == "inpaint-weak"))
     if name == "inpaint-weak":  # after the start it draws for the masked picture, unused
         noise = torch.cat([noise[:1], noise[2:]])
@@ -241,7 +242,7 @@ def test_the_picture_is_the_untouched_pipelines(
 def test_inpainting_is_the_untouched_pipelines(name: str, skip: int) -> None:
     """On given latents; first its generator draws the posteriors of the pictures."""
     pipe, inputs = pipeline(name)
-    made = rollout(pipe, frozen_seed=5, pipe_kwargs=inputs)
+    made = rollout(pipe, scheduler_options={"eta": 1.0}, frozen_seed=5, pipe_kwargs=inputs)
     start, steps = draws(9, 0, 1), draws(5, skip, made.shape[0] - 1)
     (got,) = made(torch.cat([start, steps]).reshape(1, *made.shape)).samples
     original = original_scheduler(DDIMScheduler, pipe)

@@ -89,7 +89,7 @@ def carried(scheduler: Any, noise: StepNoise | None = None, name: str | None = N
 
 
 ORIGINALS = {
-    "ddim": (DDIMScheduler, {"eta": 1.0}),
+    "ddim": (DDIMScheduler, {"eta": 0.2}),
     "ddpm": (DDPMScheduler, {}),
     "euler_ancestral": (EulerAncestralDiscreteScheduler, {}),
     "dpm_sde": (DPMSolverMultistepScheduler, {}),
@@ -269,8 +269,10 @@ def test_variances_are_the_marginals_of_the_schedule(
 ) -> None:
     """The discretisation costs at most bound / steps of the variance, wherever one looks."""
     last = []
+    options = {"eta": 1.0} if name == "ddim" else {}
     for steps in (25, 50, 100):
-        found = deviations(carrying_scheduler(original, name), steps, prediction).abs()
+        ours = carrying_scheduler(original, name, **options)
+        found = deviations(ours, steps, prediction).abs()
         assert found.max() < beginning + bound / steps + SIX_ERRORS
         last.append(float(found[-1]))
     assert last[2] < bound / 100 + SIX_ERRORS
@@ -769,7 +771,7 @@ def test_image_to_image_mixes_the_start_noise(parts: dict[str, Any]) -> None:
     picture = normal(*LATENTS, seed=4)
     options = {**TEXT, "image": picture, "strength": 0.5}
     expected = pipeline(StableDiffusionImg2ImgPipeline, parts, original)(
-        **{**options, "eta": 1.0}, generator=generator(9)
+        **{**options, "eta": 0.2}, generator=generator(9)
     ).images
     source = generator(9)
     start = torch.randn(LATENTS, generator=source)
@@ -800,7 +802,7 @@ def test_inpainting_mixes_the_start_noise_in_every_step(
         "height": 16,
     }
     expected = pipeline(StableDiffusionInpaintPipeline, parts, original)(
-        **{**options, "eta": 1.0}, generator=generator(9)
+        **{**options, "eta": 0.2}, generator=generator(9)
     ).images
     source = generator(9)
     start = torch.randn(LATENTS, generator=source)
