@@ -99,6 +99,6 @@ class Separable(Space):
 
     def _spread(self, coordinates: Tensor) -> Tensor:
         """Coordinates (N, W q) as noise along the directions, with shape (N, K, D)."""
-        table = coordinates.unflatten(-1, (self.profiles.shape[1], self.patterns.shape[1]))
+        table = coordinates.reshape(-1, self.profiles.shape[1], self.patterns.shape[1])
         over_steps = torch.matmul(self.profiles.to(table), table)  # (N, K, q)
         return torch.matmul(over_steps, self.patterns.to(table).T)

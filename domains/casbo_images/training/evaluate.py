@@ -26,7 +26,7 @@ from ..scenes.caption import ATTRIBUTES, Description
 from ..scenes.detector import Detection, detect
 from ..scenes.scene import SHAPES, Scene
 from ..scores import ClipEmbedding
-from ..shipped import SHIPPED_CLIP, SHIPPED_PIPELINE
+from ..shipped import GUIDANCE, SHIPPED_CLIP, SHIPPED_PIPELINE
 from .dataset import Pictures
 
 
@@ -57,11 +57,8 @@ def retrieval(
     }
 
 
-def confirmed(
-    model: Path, scenes: Sequence[Scene], steps: int, scheduler: str | None
-) -> dict[str, Any]:
+def confirmed(model: Path, scenes: Sequence[Scene], shared: dict[str, Any]) -> dict[str, Any]:
     """Shares of pictures whose attributes the detector confirms for their prompt."""
-    shared: dict[str, Any] = {"steps": steps, "scheduler": scheduler}
     first = DiffusersRollout.from_pretrained(model, "a shape", **shared)
     generator = torch.Generator().manual_seed(0)
     found: list[tuple[Description, Detection]] = []
@@ -80,9 +77,9 @@ def confirmed(
     }
 
 
-def vague(model: Path, count: int, steps: int, scheduler: str | None) -> dict[str, Any]:
+def vague(model: Path, count: int, shared: dict[str, Any]) -> dict[str, Any]:
     """What "a shape" gives: validity and how evenly shapes come."""
-    rollout = DiffusersRollout.from_pretrained(model, "a shape", steps=steps, scheduler=scheduler)
+    rollout = DiffusersRollout.from_pretrained(model, "a shape", **shared)
     noise = torch.randn(count, *rollout.shape, generator=torch.Generator().manual_seed(1))
     found = [detect(image) for image in rollout(noise).samples]
     shapes = Counter(d.scene.shape for d in found if d.scene is not None)
@@ -112,15 +109,19 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=1000, help="pictures drawn for retrieval")
     parser.add_argument("--prompts", type=int, default=300)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
     parser.add_argument("--scheduler")
     options = parser.parse_args()
     scenes, images = described(Pictures.drawn(options.captions, held_out=True))
+    shared = {
+        "steps": options.steps,
+        "scheduler": options.scheduler,
+        "guidance_scale": options.guidance,
+    }
     report = {
         "clip": retrieval(options.clip, scenes, images),
-        "pipeline": confirmed(
-            options.pipeline, scenes[: options.prompts], options.steps, options.scheduler
-        ),
-        "vague": vague(options.pipeline, options.prompts, options.steps, options.scheduler),
+        "pipeline": confirmed(options.pipeline, scenes[: options.prompts], shared),
+        "vague": vague(options.pipeline, options.prompts, shared),
     }
     json.dump(report, sys.stdout, indent=1)
     sys.stdout.write("\n")
