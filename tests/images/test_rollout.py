@@ -448,7 +448,7 @@ def test_where_no_evaluation_follows_the_prediction_is_the_picture(sd: Diffusers
 
 def test_predictions_are_what_ddim_predicts_next() -> None:
     pipe = tiny.stable_diffusion()
-    made = rollout(pipe)
+    made = rollout(pipe, scheduler_options={"eta": 1.0})
     noise = draws(2, 0, made.shape[0]).reshape(1, *made.shape)
     predictions = made(noise, predict=range(made.shape[0] - 1)).predictions
     original = original_scheduler(DDIMScheduler, pipe)
