@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from casbo.errors import CasboError
 
@@ -12,6 +12,9 @@ from casbo.errors import CasboError
 @dataclass(frozen=True)
 class RunOptions:
     """Base of a domain's options; its fields hold JSON values, tuples standing for lists."""
+
+    #: What is raised for options that cannot be used: the domain's own error.
+    error: ClassVar[type[CasboError]] = CasboError
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> Self:
@@ -24,7 +27,7 @@ class RunOptions:
         needed = {name for name, field in known.items() if _needed(field)}
         unknown, missing = sorted(set(options) - set(known)), sorted(needed - set(options))
         if unknown or missing:
-            raise CasboError(
+            raise cls.error(
                 f"expected the options of {cls.__name__}, got unknown ones: {unknown}, and missed "
                 f"{missing}; resume the run with the version of casbo that began it"
             )

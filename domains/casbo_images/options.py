@@ -6,11 +6,12 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
+from casbo.errors import CasboError
 from casbo.options import RunOptions
 
 from .errors import ImageError
@@ -53,6 +54,8 @@ class ImageOptions(RunOptions):
         score_steps: Steps whose predicted clean pictures are scored as well.
         gallery: Candidates of every iteration whose pictures the report shows.
     """
+
+    error: ClassVar[type[CasboError]] = ImageError
 
     prompt: str
     model: str = SCENES
@@ -125,7 +128,9 @@ def read_settings(stated: Mapping[str, Any], config: Path | None = None) -> Sett
         ImageError: When the file cannot be read, or a setting is unknown, missing or of another
             type.
     """
-    known = {"out": str, **get_type_hints(ImageOptions), **get_type_hints(Running)}
+    hints = get_type_hints(ImageOptions)
+    built_from = {option.name: hints[option.name] for option in fields(ImageOptions)}
+    known = {"out": str, **built_from, **get_type_hints(Running)}
     settings = {**({} if config is None else read_config(config)), **stated}
     if unknown := sorted(set(settings) - set(known)):
         raise ImageError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from casbo.errors import CasboError
 from casbo.options import RunOptions
 
 from .box import PADDING
@@ -60,6 +61,8 @@ class DockingOptions(RunOptions):
     receptor_sha256
         Digest of the prepared receptor when the run began; None before.
     """
+
+    error: ClassVar[type[CasboError]] = DockingInputError
 
     out: str
     receptor: str
