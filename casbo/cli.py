@@ -163,11 +163,7 @@ def _reopen(run: Path, changes: dict[str, Any]) -> tuple[Steering, Any]:
         problem.rollout,
         problem.scorer,
         run=run,
-        objective=problem.objective,
-        heldout=problem.heldout,
-        space=problem.space,
-        monitors=problem.monitors,
-        gallery=problem.gallery,
+        **problem.steering_options(),
         **options,
     )
     return steering, problem.finish

@@ -70,6 +70,11 @@ class Problem(NamedTuple):
     gallery: int = 0
     finish: Callable[[Result], None] | None = None
 
+    def steering_options(self) -> dict[str, Any]:
+        """What `casbo.steer` takes besides rollout and scorer, by name."""
+        names = ("objective", "heldout", "space", "monitors", "gallery")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class Domain:

@@ -7,6 +7,7 @@ detector that is never steered says what the pictures show.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,9 +94,6 @@ class Plain:
         noise = plain_noise(count, rollout.shape, seed)
         self.images = list(rollout(noise).samples)
 
-    def __len__(self) -> int:
-        return len(self.images)
-
 
 def demonstrate(
     target: str,
@@ -126,7 +124,8 @@ def demonstrate(
     from .image_run import steer_images
 
     options = replace(options, target=target)
-    folder = out / target.replace(" ", "-")
+    # words alone: a target with slashes or dots must not lead out of the folder
+    folder = out / "-".join(re.findall(r"[a-z0-9]+", target.lower()))
     result = steer_images(
         options, run=str(folder), queries=queries, population=POPULATION, seed=seed
     )

@@ -202,8 +202,7 @@ def steer_docking(
     result = steer(
         problem.rollout,
         problem.scorer,
-        objective=problem.objective,
-        space=problem.space,
+        **problem.steering_options(),
         run=options.out,
         queries=queries,
         population=population,
