@@ -19,6 +19,11 @@ from casbo.spaces import PerStep, Space, space_of
 FORMAT = "casbo-optimizer-1"
 
 
+#: Coordinates of one Gaussian up to which a dense covariance costs little; its cost grows with
+#: their cube, that of a low rank in proportion.
+LARGEST_FULL = 512
+
+
 class Optimizer:
     """Learn the Gaussians of the noise from scores alone.
 
@@ -34,7 +39,8 @@ class Optimizer:
         direction: "minimize" or "maximize" the scores.
         rule: "default", "paper", "bdtg", "ingo", or a `casbo.rules.Rule`.
         covariance: "full", "low_rank", "diagonal", "isotropic", or the `Covariance` to start
-            from. Unit covariances are the model as it was trained.
+            from. Unit covariances are the model as it was trained. "auto" is "full" where a
+            Gaussian has at most `LARGEST_FULL` coordinates, "low_rank" above.
         rank: Largest rank of "low_rank"; None takes the smaller of 32 and the coordinates.
         space: What is learned: "per_step", "shared" or a `casbo.Space`.
         prior_pull: rho >= 0, the weight of the pull back to the start N(0, I), in the space's
@@ -58,7 +64,7 @@ class Optimizer:
         direction: Direction = "minimize",
         *,
         rule: str | Rule = "default",
-        covariance: str | Covariance = "full",
+        covariance: str | Covariance = "auto",
         rank: int | None = None,
         space: Space | str | None = None,
         prior_pull: float = 0.0,
@@ -205,7 +211,10 @@ class Optimizer:
                     f"coordinates and {self.dtype}, got {covariance.shape} and {like.dtype}."
                 )
             return covariance
-        _check_choice("covariance", covariance, tuple(COVARIANCES))
+        _check_choice("covariance", covariance, ("auto", *COVARIANCES))
+        if covariance == "auto":
+            full = layout.coordinates <= LARGEST_FULL and rank is None
+            covariance = "full" if full else "low_rank"
         kind = COVARIANCES[covariance]
         if rank is not None and kind is not LowRank:
             raise CasboError(f"Expected rank only with covariance='low_rank', got {covariance!r}.")

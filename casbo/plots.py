@@ -39,6 +39,8 @@ _STYLE: Any = {
     "svg.hashsalt": "casbo",
 }
 
+_MARGINS = (0.8, 0.12, 0.32, 0.5)  # inches around the axes: left, right, top, bottom
+
 
 def score_curve(records: Sequence[Record], direction: str) -> str:
     """Best, median and the 10-90 % band of the scores, over queries."""
@@ -168,9 +170,13 @@ def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    width, height = size
+    left, right, top, bottom = _MARGINS
     with mpl.rc_context(_STYLE):
-        figure: Figure = Figure(figsize=size, layout="constrained")
+        figure: Figure = Figure(figsize=size)
         draw(figure.add_subplot())
+        # a layout engine draws every figure twice to find these
+        figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -144,17 +144,11 @@ def steer_images(
         heldout_count=min(HELDOUT, running.get("population") or HELDOUT),
         keep=KEPT,
         progress=progress,
-        covariance=covariance(options),
         domain=domain.config(options.to_json()),
         **running,
     )
     write_outputs(result, options)
     return result
-
-
-def covariance(options: ImageOptions) -> str:
-    """The covariance type: one that fits the space's coordinates."""
-    return "full" if options.space == "low_frequencies" else "low_rank"
 
 
 def write_outputs(result: Result, options: ImageOptions) -> None:

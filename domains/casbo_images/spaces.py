@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Cosine coefficients of each channel at most, lowest frequencies first: a picture of 8 x 8.
 COEFFICIENTS = 64
-#: Coordinates of the space at most: a full covariance of them costs next to nothing.
+#: Coordinates of the space at most.
 LARGEST_SPACE = 768
 #: Standard deviation along them at the start.
 SCALE = 1.0

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from casbo import CasboError, Optimizer, Subspace, orthonormal
 from casbo.checkpoint import decode, encode
+from casbo.optimizer import LARGEST_FULL
 from casbo.rules import RULES
 
 from .problems import normal, search
@@ -240,7 +241,7 @@ def test_cuda_follows_the_cpu(rule: str, covariance: str) -> None:
         ({"seed": -1}, "seed"),
         ({"direction": "up"}, "direction among"),
         ({"covariance": "dense"}, "low_rank"),
-        ({"rank": 3}, "low_rank"),
+        ({"rank": 3, "covariance": "full"}, "low_rank"),
         ({"noise_norm": "fixed"}, "project"),
         ({"dtype": torch.float16}, "float32"),
         ({"space": "all"}, "per_step"),
@@ -250,6 +251,17 @@ def test_cuda_follows_the_cpu(rule: str, covariance: str) -> None:
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CasboError, match=message):
         Optimizer(**{"steps": 2, "dim": 3, "population": 4, **options})
+
+
+def test_a_covariance_of_many_coordinates_is_of_low_rank_unless_asked_for_in_full() -> None:
+    def kind(**options: Any) -> str:
+        optimizer = Optimizer(**{"steps": 1, "population": 4, **options})
+        return type(optimizer.controls.covariance).__name__
+
+    assert kind(dim=LARGEST_FULL) == "Full"
+    assert kind(dim=LARGEST_FULL + 1) == "LowRank"
+    assert kind(dim=LARGEST_FULL + 1, covariance="full") == "Full"
+    assert kind(dim=3, rank=2) == "LowRank"
 
 
 def test_a_start_covariance_of_another_shape_is_refused() -> None:

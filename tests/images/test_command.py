@@ -558,20 +558,20 @@ def test_two_candidates_and_a_held_out_score(usual: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize(
-    ("changed", "K", "covariance"),
+    ("changed", "K", "space"),
     [
-        ({}, 3, "full"),
-        ({"steered": "start"}, 1, "full"),
-        ({"space": "per_step"}, 3, "low_rank"),
-        ({"scheduler": "ddpm", "steps": 3}, 3, "full"),
+        ({}, 3, "Separable"),
+        ({"steered": "start"}, 1, "Separable"),
+        ({"space": "per_step"}, 3, "PerStep"),
+        ({"scheduler": "ddpm", "steps": 3}, 3, "Separable"),
     ],
 )
 def test_the_noise_that_is_steered(
-    usual: dict[str, Any], changed: dict[str, Any], K: int, covariance: str
+    usual: dict[str, Any], changed: dict[str, Any], K: int, space: str
 ) -> None:
     assert images({**usual, **changed, "queries": 4}) == 0
     assert config_of(Path("run"))["shape"] == [K, 4 * tiny.LATENT**2]
-    assert config_of(Path("run"))["covariance"] == covariance
+    assert config_of(Path("run"))["space"]["kind"] == space
 
 
 # A service.

@@ -17,6 +17,7 @@ from casbo_images.training.autoencoder import (
     new_autoencoder,
     scaled,
 )
+from casbo_images.training.broken import broken, reconstructed
 from casbo_images.training.clip import ContrastiveLoss, fits, new_clip
 from casbo_images.training.dataset import Pictures, batch_rows
 from casbo_images.training.diffusion import (
@@ -133,7 +134,8 @@ def test_the_contrastive_loss_is_that_of_clip_where_every_caption_fits_one_pictu
     ][:8]
     chosen = Whole([pictures.scenes[row] for row in named], pictures.pixels[named])
     assert len({Description.of(scene) for scene in chosen.scenes}) == 8
-    loss = ContrastiveLoss(clip, tokenizer, chosen, batch=8, seed=0, device="cpu")(0)
+    none = chosen.pixels[:0]  # no broken pictures, and the autoencoder gives back what it gets
+    loss = ContrastiveLoss(clip, tokenizer, chosen, chosen.pixels, none, 8, 0, "cpu")(0)
     rows, _ = batch_rows(8, 8, 0, 0)
     texts = [Description.of(chosen.scenes[row]).text() for row in rows.tolist()]
     tokens = tokenizer(texts, padding="max_length", return_tensors="pt")
@@ -142,6 +144,42 @@ def test_the_contrastive_loss_is_that_of_clip_where_every_caption_fits_one_pictu
     cross = nn.functional.cross_entropy
     expected = (cross(logits, right) + cross(logits.T, right)) / 2
     torch.testing.assert_close(loss, expected)
+
+
+def test_broken_pictures_have_no_caption_and_are_found_by_none(pictures):
+    tokenizer = new_tokenizer()
+    clip = seeded(new_clip, tokenizer)
+    broken = torch.full((3, 3, 64, 64), 255, dtype=torch.uint8)
+    loss = ContrastiveLoss(clip, tokenizer, pictures, pictures.pixels, broken, 8, 0, "cpu")
+    rows, random = batch_rows(40, 8, 0, 0)
+    descriptions = pictures.descriptions(rows, random)
+    images = loss.images(rows, np.random.default_rng(0))
+    assert torch.equal(images[:8], pictures.images(rows))
+    assert torch.equal(images[8:], torch.ones(2, 3, 64, 64))  # a quarter more, all of them white
+    texts = tokenizer([d.text() for d in descriptions], padding="max_length", return_tensors="pt")
+    logits = clip(**texts, pixel_values=images).logits_per_text
+    right = fits(descriptions, [pictures.scenes[row] for row in rows.tolist()])
+    found = (right / right.sum(1, keepdim=True) * logits.log_softmax(1)[:, :8]).sum(1)
+    named = (right / right.sum(0) * logits[:, :8].log_softmax(0)).sum(0)
+    torch.testing.assert_close(loss(0), -(found.mean() + named.mean()) / 2)
+
+
+def test_broken_pictures_are_broken(pictures):
+    vae = seeded(new_autoencoder)
+    made = broken(vae, pictures, 50, seed=0)
+    assert made.shape == (50, 3, 64, 64)
+    assert made.dtype == torch.uint8
+    assert torch.equal(made, broken(vae, pictures, 50, seed=0))
+    assert not torch.equal(made, broken(vae, pictures, 50, seed=1))
+    empty, faded, erased, *decoded = made.float().split(10)
+    assert float(empty.flatten(2).std(-1).max()) == 0
+    contrast = (faded.amax((2, 3)) - faded.amin((2, 3))).amax(1)  # of colours that differ by 256
+    assert float(contrast.min()) > 0
+    assert float(contrast.max()) < 0.5 * 256
+    bare = (erased == erased.flatten(2).median(-1).values[..., None, None]).all(1)
+    assert bool((bare.all(1).float().mean(1) + bare.all(2).float().mean(1) > 0.3).all())
+    assert all(bool(torch.isfinite(part).all()) for part in decoded)
+    assert reconstructed(vae, pictures).shape == pictures.pixels.shape
 
 
 def test_latents_have_unit_variance_after_scaling(pictures):

@@ -1,10 +1,11 @@
 """Train a small CLIP of the scenes.
 
-    python -m casbo_images.training.clip --out build/clip
+    python -m casbo_images.training.clip --autoencoder build/vae --out build/clip
 
 Writes a `CLIPModel` with its processor in transformers' format, weights in half precision. A
 caption goes with every picture of its batch that has all it states, not with its own alone: vague
-captions fit many.
+captions fit many. Half of the pictures come as the autoencoder gives them back, and every batch
+holds broken pictures that no caption goes with.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from ..scenes.caption import ATTRIBUTES, Description
 from ..scenes.scene import PIXELS, Scene
 from . import loop
+from .broken import broken, reconstructed
 from .dataset import Pictures, batch_rows
 from .tokenizer import new_tokenizer
 
 WIDTH, LAYERS, PATCH, PROJECTION = 128, 4, 8, 64
 LARGEST_LOGIT_SCALE = 4.6  # ln 100, as in CLIP
+BROKEN_SHARE = 0.25  # broken pictures in a batch, for each of its pictures
+BROKEN_PICTURES = 10_000  # made once, to draw from
 
 
 def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -70,11 +76,17 @@ def _number(numbers: dict[object, int], name: str, value: object) -> int:
 
 @dataclass(frozen=True)
 class ContrastiveLoss:
-    """Cross entropy both ways, every fitting pair counted as right, for the batch of a step."""
+    """Cross entropy both ways, every fitting pair counted as right, for the batch of a step.
+
+    Arguments:
+        reconstructed, broken: Bytes (N, 3, H, W) and (M, 3, H, W), as `training.broken` makes them.
+    """
 
     clip: nn.Module
     tokenizer: CLIPTokenizer
     pictures: Pictures
+    reconstructed: Tensor
+    broken: Tensor
     batch: int
     seed: int
     device: str
@@ -84,19 +96,26 @@ class ContrastiveLoss:
         rows, random = batch_rows(len(self.pictures.scenes), self.batch, self.seed, step)
         descriptions = self.pictures.descriptions(rows, random)
         tokens = self.tokenizer(
-            [d.text() for d in descriptions],
-            padding="max_length",
-            truncation=True,
-            return_tensors="pt",
+            [d.text() for d in descriptions], padding="longest", return_tensors="pt"
         )
         similarity = self.clip(
             input_ids=tokens.input_ids.to(self.device),
             attention_mask=tokens.attention_mask.to(self.device),
-            pixel_values=self.pictures.images(rows).to(self.device),
+            pixel_values=self.images(rows, random).to(self.device),
         ).logits_per_text
         scenes = [self.pictures.scenes[row] for row in rows.tolist()]
         right = fits(descriptions, scenes).to(self.device)
-        return 0.5 * (_cross_entropy(similarity, right) + _cross_entropy(similarity.T, right.T))
+        whole = nn.functional.pad(right, (0, similarity.shape[1] - len(rows)))
+        of_pictures = similarity[:, : len(rows)].T  # a broken picture has no caption to find
+        return 0.5 * (_cross_entropy(similarity, whole) + _cross_entropy(of_pictures, right.T))
+
+    def images(self, rows: Tensor, random: np.random.Generator) -> Tensor:
+        """The pictures of a batch, half of them as reconstructed, and broken ones behind them."""
+        redrawn = torch.from_numpy(random.random(len(rows)) < 0.5)[:, None, None, None]
+        count = min(len(self.broken), round(BROKEN_SHARE * len(rows)))
+        chosen = random.choice(len(self.broken), count)
+        pixels = torch.where(redrawn, self.reconstructed[rows], self.pictures.pixels[rows])
+        return torch.cat([pixels, self.broken[torch.from_numpy(chosen)]]).float() / 127.5 - 1
 
 
 def _cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
@@ -120,11 +139,18 @@ class BoundedClip(nn.Module):
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = loop.arguments(__doc__.splitlines()[0], steps=1200, batch=128, rate=1e-3)
+    parser = loop.arguments(__doc__.splitlines()[0], steps=3000, batch=128, rate=1e-3)
+    parser.add_argument("--autoencoder", type=Path, required=True)
     options, schedule = loop.begin(parser)
     pictures, tokenizer = Pictures.drawn(options.scenes), new_tokenizer()
+    vae = AutoencoderKL.from_pretrained(options.autoencoder).to(options.device).eval()
+    vae = vae.to(memory_format=torch.channels_last)
+    again = reconstructed(vae, pictures)
+    wrong = broken(vae, pictures, BROKEN_PICTURES, options.seed)
     model = BoundedClip(new_clip(tokenizer)).to(options.device)
-    loss = ContrastiveLoss(model, tokenizer, pictures, options.batch, options.seed, options.device)
+    loss = ContrastiveLoss(
+        model, tokenizer, pictures, again, wrong, options.batch, options.seed, options.device
+    )
     loop.train(model, loss, schedule, options.out, partial(_save, tokenizer, options.out))
 
 
