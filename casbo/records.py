@@ -104,7 +104,8 @@ def summarise(
         best: The best score so far.
         finals: The entries of its N final samples.
         heldout: The entries of the held-out scorer.
-        measured: What monitors say of its final samples.
+        measured: What monitors say of its final samples; one that is named like a component is
+            recorded as ``monitor.NAME``.
         noise: Its noise, with shape (N, K, D).
         controls: The controls after it.
         seconds: Wall-clock time.
@@ -113,7 +114,9 @@ def summarise(
     levels = np.quantile(scores, QUANTILES) if len(scores) else [math.nan] * len(QUANTILES)
     layout = controls.space.layout(*controls.shape)
     repeats = layout.draws // layout.groups  # a tied space draws its one Gaussian K times
-    reported = {f"heldout.{name}": mean for name, mean in component_means(heldout).items()}
+    scored = component_means(finals)
+    scored |= {f"heldout.{name}": mean for name, mean in component_means(heldout).items()}
+    watched = {f"monitor.{k}" if k in scored else k: value for k, value in measured.items()}
     return Record(
         iteration=iteration,
         queries=tally.completed,
@@ -121,7 +124,7 @@ def summarise(
         best=best,
         mean=float(scores.mean()) if len(scores) else math.nan,
         quantiles=tuple(float(level) for level in levels),
-        components={**component_means(finals), **reported, **measured},
+        components={**scored, **watched},
         kl=float(controls.kl_to_prior().sum()) * repeats,
         noise_norm=float(noise.double().square().mean().sqrt()),
         spectrum=_spectrum_summary(controls),

@@ -68,6 +68,10 @@ def images(
         Text,
         typer.Option(help="Of a scoring service, for http; $NAME is an environment variable."),
     ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME: VALUE", help="Sent to that service; $NAME likewise."),
+    ] = None,
     question: Annotated[Text, typer.Option(help="What the vlm score asks.")] = None,
     vlm: Annotated[Text, typer.Option(help="The model that the vlm score asks.")] = None,
     vlm_url: Annotated[Text, typer.Option(help="Base URL of its service.")] = None,

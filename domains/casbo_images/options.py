@@ -39,6 +39,7 @@ class ImageOptions(RunOptions):
         colour: (red, green, blue) from 0 to 255, for the colour score.
         url: Of a scoring service, for the http score; ``$NAME`` stands for an environment
             variable, so that no key is written down.
+        header: Headers sent to that service, as "NAME: VALUE", with ``$NAME`` likewise.
         question, vlm, vlm_url: What the vlm score asks which model, and where.
         heldout: A score that is reported only, like those of ``score``; None takes the scenes'
             detector with the shipped pipeline and nothing else elsewhere.
@@ -68,6 +69,7 @@ class ImageOptions(RunOptions):
     aesthetic_head: str | None = None
     colour: tuple[int, ...] | None = None
     url: str | None = None
+    header: tuple[str, ...] = ()
     question: str | None = None
     vlm: str | None = None
     vlm_url: str | None = None

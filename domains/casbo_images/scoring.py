@@ -168,7 +168,18 @@ def _http(options: ImageOptions) -> Scorer:
             "Expected every $NAME in the url of the http score to be an environment variable that "
             "is set, and $$ for a dollar sign."
         ) from None
-    return HttpScore(address)
+    return HttpScore(address, headers=dict(_header(text) for text in options.header))
+
+
+def _header(text: str) -> tuple[str, str]:
+    """A header's name and value, from "NAME: VALUE"."""
+    name, colon, value = text.partition(":")
+    if not (colon and name.strip() and value.strip()):
+        raise ImageError(
+            "Expected every header of the http score as 'NAME: VALUE', such as 'Authorization: "
+            f"Bearer $NAME' with NAME an environment variable; one of {len(text)} letters is not."
+        )
+    return name.strip(), value.strip()
 
 
 def _vlm(options: ImageOptions) -> Scorer:

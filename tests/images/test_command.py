@@ -586,9 +586,12 @@ def test_a_service_scores_and_its_key_is_nowhere_written(
         monkeypatch.setenv(name, value)
     with serving(lambda body: {"scores": lights(body)}) as server:
         url = f"{server.url}?key=$CASBO_TEST_KEY"
-        assert images({**usual, "score": "http", "url": url, "queries": 4}) == 0
+        secret = {"header": "Authorization: Bearer $OPENAI_API_KEY"}
+        assert images({**usual, "score": "http", "url": url, **secret, "queries": 4}) == 0
         assert casbo.cli.run(["resume", "run", "--queries", "8"]) == 0
         asked = [image for _, body in server.requests for image in body["images"]]
+        sent = {headers["authorization"] for headers, _ in server.requests}
+    assert sent == {f"Bearer {secrets['OPENAI_API_KEY']}"}
     assert len(asked) == 8
     found = rows(Path("run"))
     pictures = [picture for iteration in shown(Path("run")) for picture in iteration]

@@ -183,6 +183,12 @@ def test_pictures_are_harmless_images(tmp_path: Path) -> None:
         assert base64.b64decode(data).startswith(b"<svg")
 
 
+def test_a_monitor_takes_no_component_s_place() -> None:
+    monitors = {"score": lambda _: -1.0}
+    (record,) = steer(Sum(), sphere, queries=4, population=4, monitors=monitors).history
+    assert record.components == {"score": pytest.approx(record.mean), "monitor.score": -1.0}
+
+
 def test_monitors_are_recorded_under_their_names_and_not_steered_by(tmp_path: Path) -> None:
     watched = Watched()
     monitors = {"spread": spread, "count": watched, "undefined": lambda _: math.nan}
