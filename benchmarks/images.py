@@ -4,8 +4,8 @@
 
 For each of six targets: as many plain pictures as scores are spent on steering (640), CLIP
 similarity of both to the target, and what the detector, which is never steered, says of them.
-Prints the table and writes ``targets.png``: for each target a row of plain pictures and a row of
-fresh steered ones with the same seeds.
+Prints a table for each seed and writes ``seed-N/targets.png``: for each target a row of plain
+pictures and a row of fresh steered ones with the same seeds.
 """
 
 from __future__ import annotations
@@ -25,30 +25,36 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/images"))
     parser.add_argument("--queries", type=int, default=640)
     parser.add_argument("--fresh", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--steps", type=int, default=ImageOptions(prompt="").steps)
     parser.add_argument("--scheduler")
     parser.add_argument("--targets", type=int, default=len(TARGETS), help="the first so many")
     options = parser.parse_args()
 
     images = ImageOptions(prompt=VAGUE_PROMPT, steps=options.steps, scheduler=options.scheduler)
-    plain = Plain(images, options.queries, options.seed)
-    shown = [
-        demonstrate(
-            target,
-            options.out,
-            plain=plain,
-            queries=options.queries,
-            fresh=options.fresh,
-            seed=options.seed,
-            options=images,
+    for seed in options.seeds:
+        out = options.out / f"seed-{seed}"
+        plain = Plain(images, options.queries, seed)
+        shown = [
+            demonstrate(
+                target,
+                out,
+                plain=plain,
+                queries=options.queries,
+                fresh=options.fresh,
+                seed=seed,
+                options=images,
+            )
+            for target in TARGETS[: options.targets]
+        ]
+        print(f"seed {seed}\n{table(shown)}")
+        print(
+            f"reached on {sum(one.reached for one in shown)} of {len(shown)} targets, confirmed "
+            f"on {sum(one.reached and one.confirmed for one in shown)} of these",
+            flush=True,
         )
-        for target in TARGETS[: options.targets]
-    ]
-    print(table(shown))
-    print(f"reached on {sum(one.reached for one in shown)} of {len(shown)} targets")
-    rows = grid([read_image(one.picture) for one in shown], columns=1)
-    write_atomically(options.out / "targets.png", png_bytes(rows))
+        rows = grid([read_image(one.picture) for one in shown], columns=1)
+        write_atomically(out / "targets.png", png_bytes(rows))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,12 @@ class Demonstration:
         """Whether the mean of fresh pictures is above it."""
         return float(self.fresh.clip.mean()) > self.threshold
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the detector finds more of the target in fresh pictures, and as many scenes."""
+        better = self.fresh.agreement.mean() > self.plain.agreement.mean()
+        return bool(better and self.fresh.valid >= self.plain.valid)
+
 
 class Plain:
     """Plain pictures of the vague prompt, made once and compared with any target.
@@ -162,6 +168,7 @@ def table(shown: Sequence[Demonstration]) -> str:
         "99th",
         "fresh",
         "reached",
+        "confirmed",
         "agreement",
         "exact",
         "valid",
@@ -174,6 +181,7 @@ def table(shown: Sequence[Demonstration]) -> str:
             f"{one.threshold:.3f}",
             f"{one.fresh.clip.mean():.3f}",
             "yes" if one.reached else "no",
+            "yes" if one.confirmed else "no",
             f"{one.plain.agreement.mean():.2f} -> {one.fresh.agreement.mean():.2f}",
             f"{np.mean(one.plain.agreement == 1):.1%} -> {np.mean(one.fresh.agreement == 1):.1%}",
             f"{one.plain.valid:.1%} -> {one.fresh.valid:.1%}",

@@ -151,10 +151,10 @@ def main() -> None:
     loss = ContrastiveLoss(
         model, tokenizer, pictures, again, wrong, options.batch, options.seed, options.device
     )
-    loop.train(model, loss, schedule, options.out, partial(_save, tokenizer, options.out))
+    loop.train(model, loss, schedule, options.out, partial(_save, options.out))
 
 
-def _save(tokenizer: CLIPTokenizer, folder: Path, model: nn.Module) -> None:
+def _save(folder: Path, model: nn.Module) -> None:
     """Write model and processor, the weights in half precision."""
     from transformers import CLIPImageProcessorPil, CLIPProcessor
 
@@ -167,7 +167,7 @@ def _save(tokenizer: CLIPTokenizer, folder: Path, model: nn.Module) -> None:
         image_mean=half,
         image_std=half,
     )
-    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    CLIPProcessor(images, new_tokenizer()).save_pretrained(folder)
 
 
 if __name__ == "__main__":
