@@ -21,23 +21,30 @@ are the domain's own, JSON values that suffice to build the same rollout and sco
 asked-for queries are spent, in the first process or in a resumed one, and writes the
 domain's own outputs; the command itself should call the same function.
 
+``report(run)``, where a domain has one, returns the `Panel`s that it adds to the report of
+the run folder ``run``, from the files in that folder alone.
+
 A domain that cannot be loaded (a missing extra, a broken third party) costs its own
 commands and one line, never the others'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casbo.errors import CasboError
+from casbo.panel import Panel
 
 if TYPE_CHECKING:
     import typer
 
+    from casbo.buckets import Buckets
     from casbo.objective import Objective
+    from casbo.optimizer import Optimizer
     from casbo.result import Result
     from casbo.rollout import Rollout
     from casbo.scorer import Scorer
@@ -59,6 +66,8 @@ class Problem(NamedTuple):
         monitors: Named measures of every iteration's samples.
         gallery: Candidates of every iteration whose pictures the report shows.
         finish: Called with the `Result` at the end of a run; writes the domain's outputs.
+        optimizer: What makes the optimiser, as for `casbo.steering.Steering`.
+        buckets: A diversity filter.
     """
 
     rollout: Rollout
@@ -69,10 +78,12 @@ class Problem(NamedTuple):
     monitors: Mapping[str, Monitor] | None = None
     gallery: int = 0
     finish: Callable[[Result], None] | None = None
+    optimizer: Callable[..., Optimizer] | None = None
+    buckets: Buckets | None = None
 
     def steering_options(self) -> dict[str, Any]:
         """What `casbo.steer` takes besides rollout and scorer, by name."""
-        names = ("objective", "heldout", "space", "monitors", "gallery")
+        names = ("objective", "heldout", "space", "monitors", "gallery", "optimizer", "buckets")
         return {name: getattr(self, name) for name in names}
 
 
@@ -83,6 +94,7 @@ class Domain:
     name: str
     register: Callable[[typer.Typer], None]
     rebuild: Callable[[Mapping[str, Any]], Problem]
+    report: Callable[[Path], Sequence[Panel]] | None = None
 
     def config(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The entry for `steer(domain=...)`: this domain's name and the run's options."""
@@ -142,3 +154,20 @@ def rebuild_problem(config: Mapping[str, Any]) -> Problem:
         reason = loaded.problems.get(name, f"installed domains: {sorted(loaded.domains)}")
         raise CasboError(f"This run needs the domain {name!r}, which is not there ({reason}).")
     return Problem(*loaded.domains[name].rebuild(entry.get("options", {})))
+
+
+def report_panels(config: Mapping[str, Any], run: Path) -> Sequence[Panel]:
+    """What the run's domain adds to its report; nothing where the domain is not there.
+
+    Arguments:
+        config: The contents of the run folder's config.json.
+        run: The run folder.
+
+    Raises:
+        CasboError: When the folder's files cannot be shown.
+    """
+    entry = config.get("domain")
+    if not entry:
+        return ()
+    domain = load_domains().domains.get(str(entry.get("name")))
+    return () if domain is None or domain.report is None else domain.report(run)

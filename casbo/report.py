@@ -1,7 +1,8 @@
-"""The report of a run: one HTML file that loads nothing and runs nothing.
+"""The report of a run: one HTML file that loads nothing, and runs what its domain adds at most.
 
 Everything shown comes from the ledger and the config, escaped; figures and pictures are
-data URIs, and a content security policy forbids the rest. Pictures of samples need the
+data URIs, and a content security policy forbids the rest. A domain may add panels
+(`casbo.panel`), whose scripts alone are allowed. Pictures of samples need the
 model, so they are made when a run ends and kept in ``samples/pictures.json`` for the
 reports written later by ``casbo report``.
 """
@@ -17,9 +18,11 @@ from typing import Any
 
 from casbo import plots
 from casbo.atomic import write_atomically
+from casbo.domains import report_panels
 from casbo.errors import RunFolderError
 from casbo.gallery import Gallery
 from casbo.ledger import Ledger
+from casbo.panel import Panel, all_scripts, script_source
 from casbo.picture import DATA_IMAGE, picture_uri
 from casbo.records import Record
 from casbo.result import Result
@@ -100,7 +103,9 @@ def render(
     ledger: Ledger,
     name: str,
     pictures: Mapping[str, str],
+    *,
     course: Mapping[int, Sequence[str]] | None = None,
+    panels: Sequence[Panel] = (),
 ) -> str:
     """The report's HTML.
 
@@ -110,6 +115,7 @@ def render(
         name: The run's name, shown as the title.
         pictures: "iteration/number" -> data URI, for the best samples.
         course: iteration -> data URIs of some of its candidates.
+        panels: What the domain adds.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -120,6 +126,7 @@ def render(
         lstrip_blocks=True,
     )
     records = [Record.from_json(values) for values in ledger.iterations()]
+    scripts = all_scripts(panels)
     return environment.get_template("report.html.j2").render(
         title=name,
         lead=_lead(config, ledger),
@@ -130,6 +137,9 @@ def render(
             for iteration, uris in (course or {}).items()
         ],
         cards=_cards(config, ledger, pictures),
+        panels=panels,
+        scripts=scripts,
+        script_sources=[script_source(script) for script in scripts],
         failures=ledger.failures(limit=8),
         settings=[(key, _setting(value)) for key, value in sorted(config.items())],
         version=__version__,
@@ -140,7 +150,8 @@ def _write(
     config: Mapping[str, Any], ledger: Ledger, folder: RunFolder, pictures: Mapping[str, str]
 ) -> Path:
     course = Gallery(folder.gallery).course()
-    page = render(config, ledger, folder.path.name, pictures, course)
+    panels = report_panels(config, folder.path)
+    page = render(config, ledger, folder.path.name, pictures, course=course, panels=panels)
     write_atomically(folder.report, page.encode("utf-8", errors="replace"))
     return folder.report
 

@@ -66,6 +66,15 @@ class Rollout(ABC):
             predict: The steps k (0 <= k < K) after which the predicted clean samples are wanted.
         """
 
+    def at(self, iteration: int) -> Rollout:
+        """The rollout for the candidates of one iteration of a run; usually the same for all.
+
+        A score estimated with random numbers, common to the candidates of an iteration and new in
+        the next, needs samples that say which iteration they belong to.
+        """
+        del iteration
+        return self
+
     def space(self) -> Space:
         """The control space to learn in; a model with symmetries offers a better one."""
         from casbo.spaces import PerStep

@@ -6,11 +6,12 @@ a `casbo.CandidateFailed("reason")` in place of a number marks it with a reason,
 it fails the candidate (with `workers`, candidates are scored one by one, so any exception
 fails one candidate only).
 
-Three optional attributes are read:
+Four optional attributes are read:
 
 * ``direction``: ``"minimize"`` or ``"maximize"``;
 * ``prepare()``: called once per worker before its first candidate (receptor maps, model
   weights); the deadline of a candidate does not count it;
+* ``effort(sample)``: about how long a sample takes, in any unit; workers begin with the longest;
 * ``describe()``: JSON values that identify the scorer in the run's config.
 
 `casbo.testing.check_scorer` checks a scorer of your own.

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from casbo import checkpoint
 from casbo.archive import Archive
+from casbo.buckets import Buckets, Scored
 from casbo.errors import ScorerError
 from casbo.gallery import Gallery
 from casbo.ledger import FINAL, Batch, Entry, Ledger, Slot
@@ -34,7 +35,7 @@ from casbo.queries import Queries
 from casbo.records import Record, summarise
 from casbo.result import Result, Vault
 from casbo.rollout import Rollout, Sample
-from casbo.run_config import Plan, run_config
+from casbo.run_config import Plan, describe, run_config
 from casbo.run_folder import RunFolder
 from casbo.scorer import Scorer, scorer_direction
 from casbo.spaces import Space
@@ -97,7 +98,7 @@ class Steering:
         objective: How several named components add up to the number that is steered.
         space: The control space; None takes the rollout's own.
         rule: The update rule.
-        covariance: The covariance type.
+        covariance: The covariance type, as for `casbo.Optimizer`.
         score_steps: Steps k whose predicted clean samples are scored as well, for a
             cumulative score; each is a query.
         heldout: A second scorer that is reported and never steered. It is asked about
@@ -109,13 +110,16 @@ class Steering:
         monitors: Named measures of each iteration's N final samples, samples -> a number; they
             are recorded beside the components and never steered.
         gallery: Pictures of this many candidates of every iteration are kept for the report.
+        buckets: A diversity filter; candidates whose bucket is full are told as failed.
         keep: How many of the best candidates keep their noise.
         failure_limit: The run stops with the cause when more than this share of all
             queries so far has failed.
         domain: The entry for the config that lets the command line rebuild the problem
             (`casbo.domains.Domain.config`).
         progress: Show progress on stderr.
-        optimizer_options: Passed on to `casbo.Optimizer`.
+        optimizer: What makes the optimiser: `casbo.Optimizer`, or another class that takes its
+            arguments and has its ask, tell, controls, iteration and state.
+        optimizer_options: Passed on to it.
     """
 
     def __init__(
@@ -131,7 +135,7 @@ class Steering:
         objective: Objective | None = None,
         space: Space | None = None,
         rule: str = "default",
-        covariance: Any = "full",  # noqa: ANN401
+        covariance: Any = "auto",  # noqa: ANN401
         score_steps: Sequence[int] = (),
         heldout: Scorer | None = None,
         heldout_count: int = 4,
@@ -139,10 +143,12 @@ class Steering:
         deadline: float | None = None,
         monitors: Mapping[str, Monitor] | None = None,
         gallery: int = 0,
+        buckets: Buckets | None = None,
         keep: int = 20,
         failure_limit: float = 0.5,
         domain: Mapping[str, Any] | None = None,
         progress: bool | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
         **optimizer_options: Any,  # noqa: ANN401
     ) -> None:
         self.rollout = rollout
@@ -164,12 +170,13 @@ class Steering:
             optimizer_options=optimizer_options,
         )
         self.objective = SingleComponent() if objective is None else objective
-        self.optimizer = Optimizer(**self.plan.optimizer_arguments())
+        self.optimizer = (optimizer or Optimizer)(**self.plan.optimizer_arguments())
         self.history: list[Record] = []
         self.warnings: list[str] = []
         self._archive = Archive(keep, self.plan.direction)
         self._samples: dict[tuple[int, int], Sample] = {}
         self._monitors, self._shown = dict(monitors or {}), gallery
+        self._buckets = buckets
         self._config = run_config(
             self.plan,
             rollout=rollout,
@@ -178,6 +185,8 @@ class Steering:
             heldout=heldout,
             domain=domain,
         )
+        if buckets is not None:
+            self._config["buckets"] = describe(buckets.describe())
         self._closed = False
         self._folder: RunFolder | None = None
         self._ledger: Ledger | None = None
@@ -315,12 +324,12 @@ class Steering:
         iteration = self.optimizer.iteration
         noise = self.optimizer.ask()
         self.ledger.claim_population(iteration, sketch(noise))
-        population = Population(self.rollout, noise, self.plan.score_steps)
+        population = Population(self.rollout.at(iteration), noise, self.plan.score_steps)
         entries = self._steered.score(
             Batch("steering", iteration), population.slots, population.samples
         )
         heldout = self._score_heldout(iteration, population)
-        self.optimizer.tell(self._told(entries))
+        self.optimizer.tell(self._told(iteration, entries))
         finals = [entries[(number, FINAL)] for number in range(len(noise))]
         self._keep(iteration, noise, finals, population)
         record = summarise(
@@ -358,10 +367,11 @@ class Steering:
             Gallery(self._folder.gallery).add(iteration, shown)
         return {name: float(measure(samples)) for name, measure in self._monitors.items()}
 
-    def _told(self, entries: Mapping[Slot, Entry]) -> Tensor:
+    def _told(self, iteration: int, entries: Mapping[Slot, Entry]) -> Tensor:
         """Scores as the optimiser takes them: (N,), or (N, K) with 0 at unscored steps."""
         N, K = self.plan.population_size, self.plan.shape[0]
         final = torch.tensor([entries[(n, FINAL)].score for n in range(N)], dtype=torch.float64)
+        final[~self._admitted(iteration)] = torch.nan
         if not self.plan.score_steps:
             return final
         told = torch.zeros(N, K, dtype=torch.float64)
@@ -370,6 +380,23 @@ class Steering:
             column = [entries[(n, step)].score for n in range(N)]
             told[:, step] = torch.tensor(column, dtype=torch.float64)
         return told
+
+    def _admitted(self, iteration: int) -> Tensor:
+        """Which of an iteration's N candidates the diversity filter has room for."""
+        if self._buckets is None:
+            return torch.ones(self.plan.population_size, dtype=torch.bool)
+        scored = [
+            Scored(
+                row["iteration"],
+                row["sample"],
+                float("nan" if row["score"] is None else row["score"]),
+            )
+            for row in self.ledger.rows()
+            if row["step"] == FINAL and row["iteration"] <= iteration
+        ]
+        room = self._buckets.admitted(scored, self.plan.direction)
+        now = [free for free, one in zip(room, scored, strict=True) if one.iteration == iteration]
+        return torch.tensor(now, dtype=torch.bool)
 
     def _keep(
         self, iteration: int, noise: Tensor, finals: Sequence[Entry], population: Population

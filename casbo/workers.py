@@ -14,6 +14,7 @@ announces the job it begins on a pipe of ours, and a job whose worker is gone is
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import pickle
@@ -178,6 +179,7 @@ class WorkerPool(Scoring):
                 "workers=0."
             ) from error
         self._workers = workers
+        self._effort = getattr(scorer, "effort", None)
         self._deadline = deadline
         self._context = multiprocessing.get_context("forkserver")
         # the fork server imports torch and casbo once; every (re)started worker is a cheap fork
@@ -190,7 +192,7 @@ class WorkerPool(Scoring):
         self._begun: dict[int, int] = {}  # key of a job -> id of the process that began it
 
     def score(self, jobs: Mapping[int, Sample]) -> Iterator[tuple[int, Reply]]:
-        pending, unpicklable = _pickle_samples(jobs)
+        pending, unpicklable = _pickle_samples(_longest_first(jobs, self._effort))
         yield from unpicklable.items()
         rebuilds = 0
         while pending:
@@ -301,6 +303,23 @@ class WorkerPool(Scoring):
             pool, self._pool = self._pool, None
             pool.stop()
             pool.join()
+
+
+def _longest_first(jobs: Mapping[int, Sample], effort: Any) -> dict[int, Sample]:  # noqa: ANN401
+    """The jobs by falling effort, so that none that takes long is begun when others are done."""
+    if not callable(effort):
+        return dict(jobs)
+    efforts = {key: _number_or_zero(effort, sample) for key, sample in jobs.items()}
+    return {key: jobs[key] for key in sorted(jobs, key=lambda key: -efforts[key])}
+
+
+def _number_or_zero(effort: Any, sample: Sample) -> float:  # noqa: ANN401
+    """An estimate is no reason to lose a candidate."""
+    try:
+        estimate = float(effort(sample))
+    except Exception:  # noqa: BLE001 - the scorer is the user's code
+        return 0.0
+    return estimate if math.isfinite(estimate) else 0.0
 
 
 def _pickle_samples(

@@ -15,6 +15,8 @@ PADDING = 5.0  # Å added to the ligand's extent along each axis, TargetDiff's r
 LARGEST_SIDE = 60.0  # Å; the grid maps of a larger box fill gigabytes
 REACH = 4.0  # Å; no atom of a ligand in the box touches a receptor atom further away
 CONTACT = 8.0  # Å; Vina's cutoff
+ROOM_PER_ATOM = 10.0  # Å^3; even densely packed molecules take more for each heavy atom
+SKIN = 1.7  # Å; a carbon's radius: its centre lies in the box, the rest of it may not
 SAME_PLACE = 0.5  # Å; two atoms this close are one and the same
 
 
@@ -65,6 +67,36 @@ class Box:
             )
         return cls(tuple((low + high) / 2), tuple(size))
 
+    @classmethod
+    def around_residues(cls, positions: np.ndarray, padding: float = PADDING) -> Box:
+        """The bounding box of residues' atoms (n, 3) in Å, ``padding`` Å longer on each axis."""
+        if not math.isfinite(padding) or padding <= 0.0:
+            raise DockingInputError(f"expected a padding above 0 Å, got {padding:g}")
+        low, high = positions.min(axis=0), positions.max(axis=0)
+        size = high - low + padding
+        if size.max() > LARGEST_SIDE:
+            raise DockingInputError(
+                f"the residues extend over {_numbers(high - low)} Å, more than a pocket; name "
+                "those that line one pocket, or give --center and --size"
+            )
+        return cls(tuple((low + high) / 2), tuple(size))
+
+    def require_room(self, atoms: int) -> None:
+        """Refuse a box in which no molecule of so many heavy atoms has its atoms' centres.
+
+        Raises
+        ------
+        DockingInputError
+            With the number that can fit at most.
+        """
+        room = float(np.prod(np.asarray(self.size) + 2 * SKIN))
+        most = int(room / ROOM_PER_ATOM)
+        if atoms > most:
+            raise DockingInputError(
+                f"the box with sides {_numbers(self.size)} Å has no room for {atoms} heavy atoms "
+                f"({most} at most); ask for fewer with --atoms, or for a larger box"
+            )
+
     def holds(self, positions: np.ndarray, margin: float = 0.0) -> np.ndarray:
         """Which of the positions (n, 3) lie inside the box grown by ``margin`` Å; bool (n,)."""
         reach = np.asarray(self.size) / 2 + margin
@@ -112,9 +144,10 @@ def docking_box(
     center: Sequence[float] | None = None,
     size: Sequence[float] | None = None,
     ligand: ReferenceLigand | None = None,
+    residues: np.ndarray | None = None,
     padding: float = PADDING,
 ) -> Box:
-    """Return the box from a centre and size, or from a reference ligand, checked.
+    """Return the box from a centre and size, residues or a reference ligand, checked.
 
     Parameters
     ----------
@@ -124,27 +157,36 @@ def docking_box(
         The box as the user states it; both or neither.
     ligand
         Defines the box where none is stated, and must lie inside where one is.
+    residues
+        Coordinates in Å, shape (m, 3), of the atoms of residues that line the pocket: their place
+        is the box where none is stated.
     padding
-        Å added to the ligand's extent along each axis.
+        Å added to the extent of ligand or residues along each axis.
 
     Raises
     ------
     DockingInputError
-        If the box is not defined, not near the receptor, or does not hold the ligand, or if the
+        If the box is not defined, or defined twice, not near the receptor, or does not hold the ligand, or if the
         ligand touches no receptor atom or is part of the receptor.
     """
     if (center is None) != (size is None):
         raise DockingInputError("expected both the box centre and the box size, got one of them")
     if ligand is not None:
         _require_beside(receptor_positions, ligand)
+    if residues is not None and center is not None:
+        raise DockingInputError(
+            "expected the box from residues or from its centre and size, got both"
+        )
     if center is not None and size is not None:
         box = Box(center, size)  # type: ignore[arg-type]  # checked there
+    elif residues is not None:
+        box = Box.around_residues(residues, padding)
     elif ligand is not None:
         box = Box.around(ligand, padding)
     else:
         raise DockingInputError(
             "expected a box: give a reference ligand (--ligand L.sdf), or --center x,y,z and "
-            "--size a,b,c in Å"
+            "--size a,b,c in Å, or residues of the pocket"
         )
     box.require_receptor(receptor_positions)
     if ligand is not None:

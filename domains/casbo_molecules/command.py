@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from casbo.domains import Domain, Problem
+from casbo.panel import Panel
+
+from .metrics_command import metrics
 
 if TYPE_CHECKING:
     from casbo.result import Result
 
     from .docking_run import DockingOptions
     from .vina import VinaScore
+
+Residues = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A:45", help="A residue of the pocket; their place is the box."),
+]
 
 DEMO_ATOMS = 20
 DEMO_QUERIES = 320
@@ -26,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add this domain's commands."""
     app.command("dock")(dock)
     app.command("demo")(demo)
+    app.command("metrics")(metrics)
 
 
 def rebuild(options: Mapping[str, Any]) -> Problem:
@@ -35,7 +44,17 @@ def rebuild(options: Mapping[str, Any]) -> Problem:
     return build(DockingOptions.from_json(options))
 
 
-domain = Domain(name="molecules", register=register, rebuild=rebuild)
+def panels(run: Path) -> Sequence[Panel]:
+    """What the report of a run folder shows besides; nothing where the extra is not installed."""
+    try:
+        from .pose_panel import docking_panels
+
+        return docking_panels(run)
+    except ModuleNotFoundError:
+        return ()
+
+
+domain = Domain(name="molecules", register=register, rebuild=rebuild, report=panels)
 
 
 def dock(
@@ -50,10 +69,14 @@ def dock(
         str | None, typer.Option(metavar="X,Y,Z", help="The box's centre in Å.")
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="A,B,C", help="Its sides in Å.")] = None,
+    residue: Residues = None,
     padding: Annotated[float, typer.Option(help="Å added to the ligand's extent.")] = 5.0,
     queries: Annotated[int, typer.Option(min=1, help="Dockings to spend.")] = 640,
     atoms: Annotated[
-        int | None, typer.Option(help="Heavy atoms; by default those of the ligand, 8 to 20.")
+        str | None,
+        typer.Option(
+            metavar="N", help="Atoms of a molecule, or prior; by default those of the ligand."
+        ),
     ] = None,
     population: Annotated[int, typer.Option(min=2, help="Dockings per iteration.")] = 32,
     seed: Annotated[int, typer.Option(help="Determines the run.")] = 1,
@@ -89,20 +112,33 @@ def dock(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=2, help="Steps of the diffusion.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Folder of another model.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="targetdiff, edm, or the folder of another model.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights of targetdiff (a file) or edm (a folder).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the model computes: cpu, cuda.")] = "cpu",
+    steer: Annotated[
+        str, typer.Option(metavar="PARTS", help="targetdiff: positions, or positions,types.")
+    ] = "",
 ) -> None:
     """Steer molecules towards a pocket; writes best.sdf, all.csv and report.html."""
     from .docking_run import FAST_EVALUATIONS, FAST_EXHAUSTIVENESS, DockingOptions, steer_docking
+    from .generators import NAMED
 
     options = DockingOptions(
         out=str(out.absolute()),
         receptor=str(receptor.absolute()),
         ligand=None if ligand is None else str(ligand.absolute()),
+        residues=tuple(residue or ()),
         center=None if center is None else _triple("--center", center),
         size=None if size is None else _triple("--size", size),
         padding=padding,
-        atoms=atoms,
-        model=None if model is None else str(model.absolute()),
+        model=model if model is None or model in NAMED else str(Path(model).absolute()),
+        checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
+        device=device,
+        steer=tuple(part.strip() for part in steer.split(",") if part.strip()),
         sampler={} if steps is None else {"steps": steps},
         exhaustiveness=FAST_EXHAUSTIVENESS if exhaustiveness is None else exhaustiveness,
         max_evals=FAST_EVALUATIONS if max_evals is None else max_evals,
@@ -115,7 +151,7 @@ def dock(
         qed_weight=qed_weight,
         sa_weight=sa_weight,
     )
-    options, vina = _checked(options)
+    options, vina = _checked(options, atoms)
     running = {"queries": queries, "population": population, "seed": seed}
     result = steer_docking(options, vina, workers=workers or cores(), deadline=deadline, **running)
     _say_best(result)
@@ -163,21 +199,28 @@ def demo(
     _say_best(shown.result)
 
 
-def _checked(options: DockingOptions) -> tuple[DockingOptions, VinaScore]:
+def _checked(
+    options: DockingOptions, atoms: str | None = None
+) -> tuple[DockingOptions, VinaScore]:
     """Options with everything filled in, once receptor and box have proved sound."""
-    from .docking_run import default_atoms, vina_score
+    from .docking_run import vina_score
+    from .generators import atoms_of, generator_of
 
+    generator_of(options)
     vina = vina_score(options)
     for note in vina.receptor.notes:
         typer.echo(f"receptor: {note}")
     center, size = (", ".join(f"{x:.1f}" for x in row) for row in (vina.box.center, vina.box.size))
     typer.echo(f"box: centre ({center}) Å, sides ({size}) Å")
-    atoms = default_atoms(vina, options.ligand) if options.atoms is None else options.atoms
-    return replace(options, atoms=atoms, receptor_sha256=vina.receptor.sha256()), vina
+    number = atoms_of(options, vina, atoms) if options.atoms is None else options.atoms
+    return replace(options, atoms=number, receptor_sha256=vina.receptor.sha256()), vina
 
 
 def _say_best(result: Result) -> None:
-    """The best molecules and where everything is."""
+    """The best molecules, the metrics and where everything is."""
+    from .metrics.table import metrics_table
+    from .run_metrics import read_metrics
+
     assert result.run is not None
     for rank, best in enumerate(result.bests(5), start=1):
         scores = best.components
@@ -185,7 +228,8 @@ def _say_best(result: Result) -> None:
             f"{rank}. {scores['vina']:.2f} kcal/mol  QED {scores['qed']:.2f}  "
             f"SA {scores['sa_normalised']:.2f}  {best.sample.smiles}"
         )
-    for name in ("best.sdf", "all.csv", "receptor.pdbqt", "report.html"):
+    typer.echo(metrics_table(read_metrics(result.run)))
+    for name in ("best.sdf", "all.csv", "metrics.json", "receptor.pdbqt", "report.html"):
         typer.echo(str(result.run / name))
 
 

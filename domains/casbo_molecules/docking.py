@@ -2,8 +2,8 @@
 
 Vina's C++ code may end the whole process on input it does not like, so nothing here is called in
 a process that matters: :mod:`.vina` sees to that. Setting a ligand costs Vina more than scoring
-it (it tabulates the potential for every pair of atoms); maps are computed once per process, for
-all atom types. They are not stored: maps that Vina reads from disk lack the receptor's atoms, so
+it (it tabulates the potential for every pair of atoms), so ``score_only`` goes without it
+(:mod:`.vina_function`); maps are computed once per process, for all atom types. They are not stored: maps that Vina reads from disk lack the receptor's atoms, so
 poses are neither refined nor scored against them: docking scores were 0.3 kcal/mol higher on
 average (``benchmarks/docking_settings.py``).
 """
@@ -21,6 +21,7 @@ import numpy as np
 from casbo.errors import CandidateFailed
 
 from .errors import DockingInputError
+from .vina_function import score_in_place
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -124,8 +125,7 @@ def engine(receptor: str, center: tuple[float, ...], size: tuple[float, ...], se
     """
     from vina import Vina
 
-    if not Path(receptor).is_file():
-        raise DockingInputError(f"{receptor}: the prepared receptor is gone; prepare it again")
+    _require_receptor(receptor)
     vina = Vina(sf_name="vina", cpu=1, seed=seed, verbosity=0)
     try:
         vina.set_receptor(receptor)
@@ -138,6 +138,19 @@ def engine(receptor: str, center: tuple[float, ...], size: tuple[float, ...], se
 def engine_for(settings: DockingSettings) -> Vina:
     """The engine of these settings, made on the first call in a process."""
     return engine(settings.receptor, settings.center, settings.size, settings.seed)
+
+
+def warm(settings: DockingSettings) -> None:
+    """Do everything slow that is done once per process: imports, and maps or tables.
+
+    Raises
+    ------
+    DockingInputError
+        If the prepared receptor is gone or refused.
+    """
+    ligand = ligand_pdbqt(embedded("C"))
+    if settings.mode != "score_only" or _score_in_place(settings, ligand) is None:
+        engine_for(settings)
 
 
 def ligand_pdbqt(mol: Mol) -> str:
@@ -209,6 +222,10 @@ def _search(settings: DockingSettings, ligand: str) -> Docked:
 
 def _in_place(settings: DockingSettings, ligand: str, pose: bool) -> Docked:
     _require_inside(settings, ligand)
+    if settings.mode == "score_only":
+        energy = _score_in_place(settings, ligand)
+        if energy is not None:
+            return Docked(energy, ligand)
     vina = engine_for(settings)
     try:
         vina.set_ligand_from_string(ligand)
@@ -218,6 +235,16 @@ def _in_place(settings: DockingSettings, ligand: str, pose: bool) -> Docked:
         return Docked(energy, _current_pose(vina) if pose else "")
     except (RuntimeError, TypeError, ValueError) as error:
         raise _failure(error) from error
+
+
+def _score_in_place(settings: DockingSettings, ligand: str) -> float | None:
+    _require_receptor(settings.receptor)
+    return score_in_place(settings.receptor, settings.center, settings.size, ligand)
+
+
+def _require_receptor(receptor: str) -> None:
+    if not Path(receptor).is_file():
+        raise DockingInputError(f"{receptor}: the prepared receptor is gone; prepare it again")
 
 
 def _current_pose(vina: Vina) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from casbo.domains import Problem
     from casbo.objective import Objective
     from casbo.result import Result
+    from casbo.rollout import Rollout
 
     from .vina import VinaScore
 
@@ -42,16 +43,20 @@ class DockingOptions(RunOptions):
     receptor, ligand
         Paths; ``ligand`` may be None when ``center`` and ``size`` are given.
     center, size
-        The box in Å, or None to take it from the ligand.
+        The box in Å, or None to take it from the ligand or the residues.
+    residues
+        Residues that line the pocket, such as ``("A:45", "A:102")``: their place is the box.
     padding
         Å added to the ligand's extent along each axis.
     atoms
-        Heavy atoms of every molecule; None for the reference ligand's number, or what suits
-        the box, within what the model can make.
+        Atoms of every molecule; None for what the model's :class:`~.generators.Generator` takes.
     model
-        Folder of a trained model, None for the shipped one.
+        A name of :data:`.generators.NAMED` or a folder, None for the shipped model.
+    checkpoint, device, steer
+        File or folder of a named model's weights; where it computes; which parts of its noise are
+        steered, all if none is named.
     sampler
-        Options of :class:`~casbo_molecules.diffusion.Sampler`.
+        Options of the model's own sampler.
     exhaustiveness, max_evals, vina_seed
         Of :class:`~casbo_molecules.vina.VinaScore`.
     hydrogens, ph, keep, drop, chains
@@ -72,6 +77,9 @@ class DockingOptions(RunOptions):
     padding: float = PADDING
     atoms: int | None = None
     model: str | None = None
+    checkpoint: str | None = None
+    device: str = "cpu"
+    steer: tuple[str, ...] = ()
     sampler: Mapping[str, Any] | None = None
     exhaustiveness: int = FAST_EXHAUSTIVENESS
     max_evals: int = FAST_EVALUATIONS
@@ -84,6 +92,7 @@ class DockingOptions(RunOptions):
     qed_weight: float | None = None
     sa_weight: float | None = None
     receptor_sha256: str | None = None
+    residues: tuple[str, ...] = ()
 
 
 def vina_score(options: DockingOptions) -> VinaScore:
@@ -114,6 +123,7 @@ def vina_score(options: DockingOptions) -> VinaScore:
     return VinaScore(
         receptor,
         ligand=options.ligand,
+        residues=options.residues or None,
         center=options.center,
         size=options.size,
         padding=options.padding,
@@ -158,6 +168,7 @@ def build(options: DockingOptions, vina: VinaScore | None = None) -> Problem:
     from .docking_score import DockingScore
 
     vina = vina or vina_score(options)
+    vina.box.require_room(options.atoms or 1)
     return Problem(
         rollout=molecule_rollout(options),
         scorer=DockingScore(vina),
@@ -166,15 +177,17 @@ def build(options: DockingOptions, vina: VinaScore | None = None) -> Problem:
     )
 
 
-def molecule_rollout(options: DockingOptions) -> Any:  # noqa: ANN401 - a MoleculeRollout
-    """The diffusion model of these options."""
-    from .rollout import MoleculeRollout
+def molecule_rollout(options: DockingOptions) -> Rollout:
+    """The diffusion model of these options.
 
-    assert options.atoms is not None
-    folder = {} if options.model is None else {"folder": options.model}
-    return MoleculeRollout.from_pretrained(
-        **folder, atoms=options.atoms, **(options.sampler or {})
-    )
+    Raises
+    ------
+    casbo.errors.CasboError
+        If it cannot be loaded, or the options do not fit it.
+    """
+    from .generators import generator_of
+
+    return generator_of(options).rollout(options)
 
 
 def steer_docking(
@@ -247,7 +260,9 @@ def dock_samples(
 
 
 def write_outputs(result: Result, vina: VinaScore) -> None:
-    """Write ``best.sdf``, ``all.csv`` and ``receptor.pdbqt`` into the run folder.
+    """Write ``best.sdf``, ``all.csv``, ``receptor.pdbqt`` and ``metrics.json`` into the run folder.
+
+    The report, which shows them, is written anew.
 
     Raises
     ------
@@ -256,6 +271,7 @@ def write_outputs(result: Result, vina: VinaScore) -> None:
     """
     from casbo.atomic import write_atomically
 
+    from .run_metrics import record_metrics
     from .tables import scored_molecules, write_all, write_poses
 
     assert result.run is not None
@@ -275,3 +291,4 @@ def write_outputs(result: Result, vina: VinaScore) -> None:
             f"{result.run}: no molecule could be docked; all.csv says why for each query"
         )
     write_poses([pose for pose, _ in docked], [row for _, row in docked], result.run / "best.sdf")
+    record_metrics(result.run, vina, [pose for pose, _ in docked])

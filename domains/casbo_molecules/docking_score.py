@@ -42,6 +42,10 @@ class DockingScore:
     def __call__(self, samples: Sequence[Molecule]) -> dict[str, np.ndarray]:
         return score_each(samples, self.components, self._score)
 
+    def effort(self, molecule: Molecule) -> float:
+        """Vina's: the rest is quick."""
+        return self.vina.effort(molecule)
+
     def describe(self) -> dict[str, Any]:
         """What identifies this scorer, as JSON values."""
         return {"name": "DockingScore", "vina": self.vina.describe()}

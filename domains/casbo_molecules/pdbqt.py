@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,8 @@ VINA_TYPES: frozenset[str] = frozenset(
 )
 """AutoDock atom types that Vina 1.2.7 accepts; any other makes it refuse the receptor."""
 
+_ELEMENTS = {"HD": "H", "A": "C", "NA": "N", "OA": "O", "SA": "S"}  # where the type is none
+
 SAME_ATOM = 2e-3  # Å, the rounding of coordinates in a PDB file
 
 
@@ -77,6 +81,17 @@ def to_pdbqt(path: Path, pdb: str, ph: float | None) -> str:
     if ph is not None:
         molecule.AddHydrogens(False, True, ph)  # not polar ones only; corrected for pH
     return _with_names(conversion.WriteString(molecule), pdb)
+
+
+def to_pdb(pdbqt: str) -> str:
+    """The atoms of a PDBQT text as PDB records, each with its element in columns 77-78."""
+    lines = []
+    for line in pdbqt.splitlines():
+        if _is_atom(line):
+            kind = line[77:].strip()
+            element = _ELEMENTS.get(kind, kind)
+            lines.append(f"{line[:66]:<76}{element.upper():>2}")
+    return "\n".join([*lines, "END", ""])
 
 
 def _with_names(pdbqt: str, pdb: str) -> str:
@@ -149,4 +164,35 @@ def receptor_positions(path: Path, pdbqt: str) -> np.ndarray:
         positions.append(xyz)
     if not positions:
         raise DockingInputError(f"{path}: no atoms; give a file with ATOM records")
+    return np.array(positions)
+
+
+def residue_positions(path: Path, pdbqt: str, residues: Sequence[str]) -> np.ndarray:
+    """Coordinates in Å, shape (n, 3), of the atoms of residues such as ``A:45``.
+
+    Raises
+    ------
+    DockingInputError
+        Naming the residue that is not of this form or not there, and what ``path`` has.
+    """
+    if not residues:
+        raise DockingInputError("expected at least one residue, such as A:45, got none")
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for line in filter(_is_atom, pdbqt.splitlines()):
+        found.setdefault((line[21].strip(), line[22:27].strip()), []).append(_coordinates(line))
+    positions: list[list[float]] = []
+    for residue in residues:
+        match = re.fullmatch(r"(\S?):(-?\d+[A-Za-z]?)", residue.strip())
+        if match is None:
+            raise DockingInputError(
+                f"expected a residue as chain:number, such as A:45, got {residue!r:.40}"
+            )
+        if match.groups() not in found:
+            numbers = [number for chain, number in found if chain == match[1]]
+            chains = ", ".join(sorted({chain or "(no name)" for chain, _ in found}))
+            known = f"chain {match[1]} goes from {numbers[0]} to {numbers[-1]}" if numbers else ""
+            raise DockingInputError(
+                f"{path}: no residue {residue}; {known or f'its chains are {chains}'}"
+            )
+        positions += found[match[1], match[2]]
     return np.array(positions)

@@ -52,3 +52,23 @@ def properties(mol: Mol) -> dict[str, float]:
         "logp": float(Crippen.MolLogP(mol)),
         "molecular_weight": float(Descriptors.MolWt(mol)),
     }
+
+
+def lipinski(mol: Mol) -> int:
+    """How many of five rules a molecule obeys, 0 .. 5.
+
+    Weight below 500 g/mol, at most 5 hydrogen-bond donors, at most 10 acceptors, logP from -2 to 5
+    (Lipinski et al. 1997), at most 10 rotatable bonds (Veber et al. 2002): the count that
+    TargetDiff and its relatives report as "Lipinski".
+    """
+    from rdkit.Chem import Crippen, Descriptors, Lipinski, rdMolDescriptors
+
+    return sum(
+        (
+            Descriptors.ExactMolWt(mol) < 500.0,
+            Lipinski.NumHDonors(mol) <= 5,
+            Lipinski.NumHAcceptors(mol) <= 10,
+            -2.0 <= Crippen.MolLogP(mol) <= 5.0,
+            rdMolDescriptors.CalcNumRotatableBonds(mol) <= 10,
+        )
+    )

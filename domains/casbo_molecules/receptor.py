@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from .errors import DockingInputError
-from .pdbqt import receptor_positions, to_pdbqt
+from .pdbqt import receptor_positions, residue_positions, to_pdbqt
 from .structure_file import StructureCleaning, cleaned_pdb, read_text
 
 PREPARATION_VERSION = 1  # part of the cache key: raise it when the same input gives another output
@@ -46,6 +47,21 @@ class Receptor:
     def positions(self) -> np.ndarray:
         """Coordinates in Å of all atoms, shape (n, 3)."""
         return receptor_positions(self.pdbqt, self.pdbqt.read_text(encoding="utf-8"))
+
+    def residue_positions(self, residues: Sequence[str]) -> np.ndarray:
+        """Coordinates in Å, shape (n, 3), of the atoms of residues named as ``A:45``.
+
+        A residue is ``chain:number``, with its insertion code where it has one (``A:45B``), and
+        without a chain (``:45``) where the file names none.
+
+        Raises
+        ------
+        DockingInputError
+            If there is none, a name is not of this form, or the receptor lacks it: the chains and
+            numbers that it has are named.
+        """
+        text = self.pdbqt.read_text(encoding="utf-8")
+        return residue_positions(self.source, text, residues)
 
     def sha256(self) -> str:
         """Digest of the prepared file: equal for receptors that score alike."""

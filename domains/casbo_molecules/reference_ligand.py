@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from casbo.errors import CandidateFailed
+
 from .errors import DockingInputError
+from .molecule import Molecule
 from .text_file import text_of
 
 if TYPE_CHECKING:
@@ -60,6 +63,40 @@ def read_reference_ligand(path: Path | str) -> ReferenceLigand:
     _require_three_dimensions(path, mol, positions)
     heavy = sum(atom.GetAtomicNum() > 1 for atom in mol.GetAtoms())
     return ReferenceLigand(path.resolve(), positions, heavy)
+
+
+def reference_molecule(path: Path | str) -> Molecule:
+    """The reference ligand as a sample, to be scored as samples are.
+
+    Bonds are the file's own where RDKit's chemistry accepts them (and the file states orders, as
+    PDB files do not), else perceived from the heavy atoms.
+
+    Raises
+    ------
+    DockingInputError
+        As :func:`read_reference_ligand`.
+    casbo.errors.CandidateFailed
+        If the file's bonds are not sound and none can be perceived.
+    """
+    from rdkit import Chem, rdBase
+
+    path = Path(path)
+    read_reference_ligand(path)
+    mol = _read(path, _text(path))
+    if path.suffix.lower() != ".pdb":
+        try:
+            with rdBase.BlockLogs():
+                sane = Chem.Mol(mol)
+                Chem.SanitizeMol(sane)
+            return Molecule.from_mol(sane)
+        except (ValueError, RuntimeError):
+            pass  # perceived below
+    heavy = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1]
+    numbers = [mol.GetAtomWithIdx(index).GetAtomicNum() for index in heavy]
+    molecule = Molecule.from_atoms(mol.GetConformer().GetPositions()[heavy], numbers)
+    if molecule.mol is None:
+        raise CandidateFailed(f"{path.name}: {molecule.problem}")
+    return molecule
 
 
 def _text(path: Path) -> str:

@@ -119,6 +119,20 @@ def write_poses(mols: Sequence[Mol], scores: Sequence[Mapping[str, float]], path
     return path
 
 
+def read_poses(path: Path) -> list[Mol]:
+    """The molecules of an SD file, hydrogens included; none where it is missing or damaged."""
+    from rdkit import Chem, rdBase
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    with rdBase.BlockLogs():
+        supplier = Chem.SDMolSupplier()
+        supplier.SetData(text, removeHs=False)
+        return [mol for mol in supplier if mol is not None and mol.GetNumConformers()]
+
+
 def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 

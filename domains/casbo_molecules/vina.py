@@ -12,7 +12,7 @@ from casbo.errors import CandidateFailed
 
 from .box import PADDING, Box, docking_box
 from .candidates import score_each
-from .docking import Docked, DockingSettings, Mode, dock, embedded, engine_for, ligand_pdbqt
+from .docking import Docked, DockingSettings, Mode, dock, warm
 from .isolation import Child, expendable
 from .molecule import Molecule
 from .receptor import Receptor, prepare_receptor
@@ -39,6 +39,9 @@ class VinaScore:
     ligand
         File (SDF, MOL, MOL2, PDB) of a reference ligand: its bounding box plus ``padding`` Å on
         each axis is searched.
+    residues
+        Residues that line the pocket, such as ``("A:45", "A:102")``, instead: the bounding box of
+        their atoms plus ``padding`` is searched.
     center, size
         The box in Å instead; with a ligand too, the ligand must lie inside.
     mode
@@ -67,6 +70,7 @@ class VinaScore:
         receptor: Receptor | Path | str,
         *,
         ligand: Path | str | None = None,
+        residues: Sequence[str] | None = None,
         center: Sequence[float] | None = None,
         size: Sequence[float] | None = None,
         padding: float = PADDING,
@@ -77,11 +81,13 @@ class VinaScore:
         geometry: Literal["embedded", "sampled"] = "embedded",
     ) -> None:
         self.receptor = receptor if isinstance(receptor, Receptor) else prepare_receptor(receptor)
+        self.reference = None if ligand is None else Path(ligand)
         self.box: Box = docking_box(
             self.receptor.positions(),
             center=center,
             size=size,
             ligand=None if ligand is None else read_reference_ligand(ligand),
+            residues=None if residues is None else self.receptor.residue_positions(residues),
             padding=padding,
         )
         self.settings = DockingSettings(
@@ -98,14 +104,23 @@ class VinaScore:
     def prepare(self) -> None:
         """Compute the maps in this process, if Vina may run in it; else in the child."""
         if expendable():
-            _warm(self.settings)
+            warm(self.settings)
         else:
-            _child.call(_warm, self.settings)
+            _child.call(warm, self.settings)
 
     def __call__(self, samples: Sequence[Molecule]) -> dict[str, np.ndarray]:
         return score_each(
             samples, self.components, lambda molecule: {"vina": self.energy(molecule)}
         )
+
+    def effort(self, molecule: Molecule) -> float:
+        """About how long a molecule takes: more with every atom and every bond that turns."""
+        from rdkit.Chem import rdMolDescriptors
+
+        if molecule.mol is None:
+            return 0.0
+        bonds = rdMolDescriptors.CalcNumRotatableBonds(molecule.mol)
+        return float(molecule.mol.GetNumHeavyAtoms() + bonds)
 
     def energy(self, molecule: Molecule) -> float:
         """Score one molecule.
@@ -157,15 +172,13 @@ def _dock(settings: DockingSettings, mol: Mol, pose: bool) -> Docked:
     return dock(settings, mol, pose=pose)
 
 
-def _warm(settings: DockingSettings) -> None:
-    """Everything slow that no candidate's deadline should pay for: maps and imports."""
-    engine_for(settings)
-    ligand_pdbqt(embedded("C"))
-
-
 def _with_score(docked: Docked) -> Mol:
     """The pose as an RDKit molecule; its bonds come from the SMILES that Meeko wrote beside it."""
-    from meeko import PDBQTMolecule, RDKitMolCreate
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside what Meeko imports
+        from meeko import PDBQTMolecule, RDKitMolCreate
 
     pose = PDBQTMolecule(docked.pdbqt, skip_typing=True)
     mol = RDKitMolCreate.from_pdbqt_mol(pose)[0]

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from molecule_samples import conformer
+from molecule_samples import conformer, glycine
 from rdkit import Chem
 
-from casbo_molecules.box import LARGEST_SIDE, Box, docking_box
+from casbo_molecules.box import LARGEST_SIDE, PADDING, Box, docking_box
 from casbo_molecules.errors import DockingInputError
+from casbo_molecules.pdbqt import residue_positions
 from casbo_molecules.reference_ligand import ReferenceLigand, read_reference_ligand
 
 RECEPTOR = np.random.default_rng(1).uniform(-20, 20, (400, 3))
@@ -184,3 +185,65 @@ def test_damaged_ligands_never_do_worse_than_an_error(
     with contextlib.suppress(DockingInputError):
         ligand = read_reference_ligand(path)
         assert np.isfinite(ligand.positions).all()
+
+
+TWO_CHAINS = glycine(45, 0.0) + glycine(102, 6.0, serial=5) + glycine(45, 9.0, chain="B", serial=9)
+
+
+def test_the_box_of_residues_is_their_place() -> None:
+    atoms = residue_positions(Path("p.pdb"), TWO_CHAINS, ["A:45", "A:102"])
+    assert atoms.shape == (8, 3)
+    box = docking_box(atoms, residues=atoms)
+    low, high = atoms.min(axis=0), atoms.max(axis=0)
+    np.testing.assert_allclose(box.center, (low + high) / 2)
+    np.testing.assert_allclose(box.size, high - low + PADDING)
+    assert box.holds(atoms).all()
+    (single,) = {tuple(row) for row in residue_positions(Path("p.pdb"), TWO_CHAINS, ["B:45"])[:1]}
+    assert single == (9.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("residues", "message"),
+    [
+        ([], "at least one residue"),
+        (["45"], "chain:number"),
+        (["A:x"], "chain:number"),
+        (["AB:45"], "chain:number"),
+        (["A:46"], "chain A goes from 45 to 102"),
+        (["C:45"], "its chains are A, B"),
+    ],
+)
+def test_residues_that_are_not_there(residues: list[str], message: str) -> None:
+    with pytest.raises(DockingInputError, match=message):
+        residue_positions(Path("p.pdb"), TWO_CHAINS, residues)
+
+
+@given(st.text(max_size=8))
+def test_any_text_is_a_residue_or_refused(text: str) -> None:
+    with contextlib.suppress(DockingInputError):
+        assert len(residue_positions(Path("p.pdb"), TWO_CHAINS, [text]))
+
+
+def test_a_box_is_defined_once() -> None:
+    atoms = residue_positions(Path("p.pdb"), TWO_CHAINS, ["A:45"])
+    with pytest.raises(DockingInputError, match="got both"):
+        docking_box(atoms, residues=atoms, center=(0, 0, 0), size=(9, 9, 9))
+    far = np.concatenate([atoms, atoms + 70.0])
+    with pytest.raises(DockingInputError, match="line one pocket"):
+        docking_box(far, residues=far)
+
+
+def test_a_box_without_room_is_refused() -> None:
+    box = Box((0, 0, 0), (4, 4, 4))  # (4 + 2 * 1.7)^3 / 10 Å^3
+    box.require_room(40)
+    with pytest.raises(DockingInputError, match="no room for 41 heavy atoms"):
+        box.require_room(41)
+
+
+@given(st.integers(1, 60))
+@settings(max_examples=5, deadline=None)
+def test_every_real_molecule_has_room_in_its_own_box(carbons: int) -> None:
+    """Even without padding: a chain is as thin as molecules get."""
+    mol = conformer("C" * carbons)
+    extent = np.ptp(mol.GetConformer().GetPositions(), axis=0)
+    Box((0, 0, 0), tuple(np.clip(extent, 0.1, LARGEST_SIDE))).require_room(carbons)

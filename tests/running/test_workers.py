@@ -207,3 +207,28 @@ def wait_for(condition: object, seconds: float = 60.0) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+class Estimating:
+    """Says how long a sample takes, or cannot; writes down what it was asked about."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, samples: list[float]) -> list[float]:
+        with self.path.open("a") as file:
+            file.writelines(f"{sample:g} " for sample in samples)
+        return list(samples)
+
+    def effort(self, sample: float) -> float:
+        if sample == 3:
+            raise ValueError("no idea")
+        return math.nan if sample == 4 else sample
+
+
+def test_the_longest_jobs_are_begun_first(tmp_path: Path) -> None:
+    jobs = {key: float(key) for key in (2, 9, 3, 5, 4, 7)}
+    with open_scoring(Estimating(tmp_path / "asked"), workers=1) as scoring:
+        replies = dict(scoring.score(jobs))
+    assert (tmp_path / "asked").read_text() == "9 7 5 2 3 4 "
+    assert {key: reply.components["score"] for key, reply in replies.items()} == jobs
