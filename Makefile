@@ -10,12 +10,12 @@
 #   make format   rewrite the files as `make lint` wants them
 #   make clean    remove the virtual environment and caches
 #
-# Options: PYTHON=/path/to/python3.12, VENV=.venv, EXTRAS=images,molecules,dev, ARGS='--seed 1' (to the command)
+# Options: PYTHON=/path/to/python3.12, VENV=.venv, EXTRAS=images,inversion,molecules,dev, ARGS='--seed 1' (to the command)
 
 SHELL := /bin/bash
 PYTHON ?=
 VENV ?= .venv
-EXTRAS ?= images,molecules,dev
+EXTRAS ?= images,inversion,molecules,dev
 ARGS ?=
 
 comma := ,

@@ -71,7 +71,7 @@ def test_installation_happens_once_and_again_when_the_requirements_change(tmp_pa
     first = make(folder, "install")
     assert first.returncode == 0, first.stderr
     assert calls.read_text().splitlines() == [
-        "-m pip install --quiet -c constraints.txt -e .[images,molecules,dev]"
+        "-m pip install --quiet -c constraints.txt -e .[images,inversion,molecules,dev]"
     ]
     make(folder, "install")
     assert len(calls.read_text().splitlines()) == 1

@@ -1,0 +1,1 @@
+"""Tests of the inversion domain: tokens, subspaces, starts, objectives, runs."""
