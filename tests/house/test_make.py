@@ -75,7 +75,7 @@ def test_installation_happens_once_and_again_when_the_requirements_change(tmp_pa
     ]
     make(folder, "install")
     assert len(calls.read_text().splitlines()) == 1
-    later = (folder / ".venv" / ".installed-images-molecules-dev").stat().st_mtime + 10
+    later = (folder / ".venv" / ".installed-images-inversion-molecules-dev").stat().st_mtime + 10
     os.utime(folder / "pyproject.toml", (later, later))
     assert make(folder, "install").returncode == 0
     assert len(calls.read_text().splitlines()) == 2

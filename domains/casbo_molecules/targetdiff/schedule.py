@@ -3,7 +3,7 @@ r"""The two noise schedules of TargetDiff, by the names they have in a checkpoin
 Time t = 0..T-1; t = 0 is noised once already. Positions follow a Gaussian chain whose beta rises
 as a sigmoid; types a uniform multinomial chain with a cosine schedule (Hoogeboom et al. 2021,
 arXiv 2102.05379), whose :math:`\alpha_t` is the square root of the ratio of neighbouring values.
-Everything is computed in float64.
+Everything is computed in float64, on the CPU, also while a network is laid out on no device.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ class Schedule:
     def betas(self) -> Tensor:
         """Variance added to the positions at t."""
         c = self.config
-        ramp = torch.linspace(-6, 6, c.num_diffusion_timesteps, dtype=torch.float64).sigmoid()
+        ramp = torch.linspace(
+            -6, 6, c.num_diffusion_timesteps, dtype=torch.float64, device="cpu"
+        ).sigmoid()
         return ramp * (c.beta_end - c.beta_start) + c.beta_start
 
     @cached_property
     def log_alphas_v(self) -> Tensor:
         """log of the probability that a type is kept, and not drawn anew, at t."""
         T, s = self.config.num_diffusion_timesteps, self.config.v_beta_s
-        u = torch.linspace(0, T + 1, T + 1, dtype=torch.float64) / (T + 1)
+        u = torch.linspace(0, T + 1, T + 1, dtype=torch.float64, device="cpu") / (T + 1)
         f = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
         return 0.5 * (f[1:] / f[:-1]).clamp(SMALLEST_RATIO, 1.0).log()
 
@@ -55,7 +57,7 @@ class Schedule:
     def tensors(self) -> dict[str, Tensor]:
         """All fifteen tensors of a checkpoint by name, float32."""
         beta, bar = self.betas, self.alphas_cumprod
-        before = torch.cat([torch.ones(1, dtype=torch.float64), bar[:-1]])
+        before = torch.cat([torch.ones(1, dtype=torch.float64, device="cpu"), bar[:-1]])
         variance = beta * (1 - before) / (1 - bar)
         tensors = {
             "betas": beta,
