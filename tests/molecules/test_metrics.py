@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 from pathlib import Path
 
@@ -90,6 +91,17 @@ def test_posebusters_tells_sound_from_squeezed(molecules: list[Molecule]) -> Non
     assert posebusters_pass_rate([sound]) == 1.0
     assert posebusters_pass_rate([sound, squeezed]) == 0.5
     assert math.isnan(posebusters_pass_rate([]))
+
+
+def test_posebusters_outlives_a_stderr_that_was_closed(
+    molecules: list[Molecule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("posebusters")
+    sound = molecules[0].require()
+    with io.TextIOWrapper(io.BytesIO()) as passing, monkeypatch.context() as patched:
+        patched.setattr("sys.stderr", passing)
+        assert posebusters_pass_rate([sound]) == 1.0
+    assert posebusters_pass_rate([sound]) == 1.0
 
 
 def test_diversity_by_paths_is_the_mean_over_pairs(molecules: list[Molecule]) -> None:

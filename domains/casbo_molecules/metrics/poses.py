@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ def pose_checks(mols: Sequence[Mol], receptor: Path | str | None = None) -> list
 
     if not mols:
         return []
+    _reopen_rdkit_log()
     with rdBase.BlockLogs():
         hydrogenated = [Chem.AddHs(mol, addCoords=True) for mol in mols]
         protein = None if receptor is None else _around(_receptor(Path(receptor)), mols)
@@ -52,6 +54,19 @@ def pose_checks(mols: Sequence[Mol], receptor: Path | str | None = None) -> list
         {str(name): bool(value) for name, value in row.items()}
         for row in table.to_dict(orient="records")
     ]
+
+
+def _reopen_rdkit_log() -> None:
+    """Give RDKit's log a stream that is open.
+
+    PoseBusters leaves it whatever sys.stderr was at the time; where that has been closed since,
+    as notebooks and test runners do, its next checks fail without a word.
+    """
+    import rdkit
+
+    handler = getattr(rdkit, "log_handler", None)
+    if handler is not None and getattr(handler.stream, "closed", False):
+        handler.stream = sys.stderr
 
 
 def _receptor(path: Path) -> Mol:
