@@ -101,14 +101,12 @@ def main() -> None:
     pipe = pipe.to(options.device, getattr(torch, options.dtype))
     rollout = Timed(pipe, "a shape", steps=options.steps, microbatch=8)
     K, D = rollout.shape
-    per_step = options.space == "per_step"
     with Steering(
         rollout,
         lambda images: [float(np.asarray(image).mean()) for image in images],
         queries=options.population * options.iterations,
         population=options.population,
-        space=PerStep() if per_step else None,
-        covariance="low_rank" if per_step else "full",
+        space=PerStep() if options.space == "per_step" else None,
         dtype=torch.float32,
         device=options.device,
         progress=False,
