@@ -161,7 +161,7 @@ def _edm_rollout(options: DockingOptions) -> Rollout:
 def _edm_atoms(options: DockingOptions, vina: VinaScore) -> int:
     """Hydrogens included, as molecules of the ligand's heavy atoms have them in the training set."""
     from .docking_run import default_atoms
-    from .edm.checkpoint import load_model
+    from .edm.checkpoint import load_dataset
     from .reference_ligand import read_reference_ligand
 
     assert options.checkpoint is not None
@@ -169,7 +169,7 @@ def _edm_atoms(options: DockingOptions, vina: VinaScore) -> int:
         heavy = default_atoms(vina, None)
     else:
         heavy = read_reference_ligand(options.ligand).heavy_atoms
-    return load_model(options.checkpoint).dataset.with_hydrogens(heavy)
+    return load_dataset(options.checkpoint).with_hydrogens(heavy)
 
 
 #: This package's own kind of model: the shipped one, or a folder.

@@ -47,7 +47,7 @@ def perceive(positions: np.ndarray, atomic_numbers: Sequence[int]) -> Mol:
     for index, (number, xyz) in enumerate(zip(atomic_numbers, positions, strict=True)):
         molecule.AddAtom(Chem.Atom(int(number)))
         conformer.SetAtomPosition(index, Point3D(*map(float, xyz)))
-    for begin, end, order in _bonds(positions, atomic_numbers):
+    for begin, end, order in connected_bonds(positions, atomic_numbers):
         molecule.AddBond(begin, end, Chem.BondType.values[order])
     molecule.AddConformer(conformer, assignId=True)
     fragments = len(Chem.GetMolFrags(molecule))
@@ -58,12 +58,14 @@ def perceive(positions: np.ndarray, atomic_numbers: Sequence[int]) -> Mol:
             Chem.SanitizeMol(molecule)
         except (Chem.MolSanitizeException, ValueError) as error:
             raise PerceptionError(str(error).strip()) from error
-    _require_neutral(molecule)
+    require_neutral(molecule)
     Chem.AssignStereochemistryFrom3D(molecule)
     return molecule.GetMol()
 
 
-def _bonds(positions: np.ndarray, atomic_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
+def connected_bonds(
+    positions: np.ndarray, atomic_numbers: Sequence[int]
+) -> list[tuple[int, int, int]]:
     """Open Babel's bonds as (begin, end, order) with indices from 0."""
     from openbabel import openbabel
 
@@ -83,7 +85,14 @@ def _bonds(positions: np.ndarray, atomic_numbers: Sequence[int]) -> list[tuple[i
     ]
 
 
-def _require_neutral(molecule: Mol) -> None:
+def require_neutral(molecule: Mol) -> None:
+    """Refuse a molecule with a charged atom or a radical.
+
+    Raises
+    ------
+    PerceptionError
+        With the first such atom.
+    """
     for atom in molecule.GetAtoms():
         if atom.GetFormalCharge() or atom.GetNumRadicalElectrons():
             raise PerceptionError(

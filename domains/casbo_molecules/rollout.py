@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casbo.rollout import Rollout, Trajectories
+from casbo.rollout import Trajectories
 from casbo.spaces import Space
 
 from .descriptors import DESCRIPTORS
@@ -18,11 +18,12 @@ from .diffusion import SPREADS, Sampler, State, advance, centred
 from .elements import ATOMIC_NUMBERS, ELEMENTS, LARGEST_MOLECULE, SMALLEST_MOLECULE
 from .model import SHIPPED, ModelError, MoleculeModel
 from .molecule import Molecule
+from .molecules_rollout import MoleculesRollout
 
 CHUNK = 16  # candidates per network call; fixed, so that a result does not depend on N
 
 
-class MoleculeRollout(Rollout):
+class MoleculeRollout(MoleculesRollout):
     """Noise (N, K, D) -> N molecules of ``atoms`` heavy atoms each.
 
     Row 0 of the noise is the start of the reverse process, row k > 0 is injected after network
@@ -72,31 +73,6 @@ class MoleculeRollout(Rollout):
         from .space import symmetric_space
 
         return symmetric_space(self.atoms, self.sampler)
-
-    def export(
-        self, samples: Sequence[Molecule], scores: Sequence[Mapping[str, float]], folder: Path
-    ) -> list[Path]:
-        """Write the samples that are molecules, in the model's own frame, to ``samples.sdf``."""
-        from .tables import write_poses
-
-        folder.mkdir(parents=True, exist_ok=True)
-        pairs = [
-            (sample.mol, row)
-            for sample, row in zip(samples, scores, strict=True)
-            if sample.mol is not None
-        ]
-        path = folder / "samples.sdf"
-        return [write_poses([mol for mol, _ in pairs], [row for _, row in pairs], path)]
-
-    def identify(self, sample: Molecule) -> str | None:
-        """The canonical SMILES, or None if the atoms make no molecule."""
-        return sample.smiles
-
-    def picture(self, sample: Molecule) -> str | None:
-        """The structural formula as SVG, or None if the atoms make no molecule."""
-        from .depiction import formula
-
-        return None if sample.mol is None else formula(sample.mol)
 
     def describe(self) -> dict[str, Any]:
         """What identifies this rollout, as JSON values."""

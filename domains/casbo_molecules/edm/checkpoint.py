@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,10 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> EdmMod
     """
     folder = Path(folder).expanduser()
     arguments_file, weights_file = _found(folder, ARGUMENTS), _found(folder, WEIGHTS)
-    try:
+    with _readable():
         arguments = _read_arguments(arguments_file)
         dataset = _dataset(folder, arguments)
         tensors = _read_tensors(weights_file)
-    except OSError as error:
-        raise ModelError(f"{error.filename}: cannot be read: {error.strerror}") from error
     with torch.device("meta"):  # no memory, no random weights
         model = EdmModel(EdmConfig.from_arguments(arguments), dataset)
     _check_tensors(weights_file, tensors, model.state_dict())
@@ -53,6 +52,28 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> EdmMod
         {name: value.float().clone().contiguous() for name, value in tensors.items()}, assign=True
     )
     return model.requires_grad_(False).eval().to(device)
+
+
+def load_dataset(folder: str | Path) -> Dataset:
+    """What the model in an official folder was trained on; its weights are not read.
+
+    Raises
+    ------
+    ModelError
+        If the arguments are missing or damaged, or name no data set that is known.
+    """
+    folder = Path(folder).expanduser()
+    with _readable():
+        return _dataset(folder, _read_arguments(_found(folder, ARGUMENTS)))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """A file that the system cannot read is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _found(folder: Path, names: tuple[str, ...]) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..molecule import Molecule
-from ..perception import PerceptionError, _bonds, _require_neutral
+from ..perception import PerceptionError, connected_bonds, require_neutral
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -55,7 +55,7 @@ def _heavy_molecule(positions: np.ndarray, atomic_numbers: list[int]) -> Mol:
     for index, number in enumerate(atomic_numbers):
         joined.AddAtom(Chem.Atom(number))
         conformer.SetAtomPosition(index, positions[index].tolist())
-    for begin, end, _ in _bonds(positions, atomic_numbers):
+    for begin, end, _ in connected_bonds(positions, atomic_numbers):
         joined.AddBond(begin, end, Chem.BondType.SINGLE)
     joined.AddConformer(conformer, assignId=True)
     if len(Chem.GetMolFrags(joined)) != 1:
@@ -66,7 +66,7 @@ def _heavy_molecule(positions: np.ndarray, atomic_numbers: list[int]) -> Mol:
             Chem.SanitizeMol(joined)
         except (ValueError, RuntimeError) as error:
             raise PerceptionError(str(error).strip()) from error
-        _require_neutral(joined)
+        require_neutral(joined)
         Chem.AssignStereochemistryFrom3D(joined)
         heavy = Chem.RemoveAllHs(joined)
     for atom in heavy.GetAtoms():

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from casbo.errors import RolloutError
-from casbo.rollout import Rollout, Trajectories
+from casbo.rollout import Trajectories
 from casbo.spaces import Space
 
 from ..model import ModelError
 from ..molecule import Molecule
+from ..molecules_rollout import MoleculesRollout
 from .checkpoint import load_model
 from .model import EdmModel, advance, centred_noise, clean_state, last_state
 from .molecules import molecule_with_hydrogens
@@ -26,7 +27,7 @@ from .sampler import Sampler
 GPU_PAIRS = 60_000  # pairs of atoms that fill a GPU; on a CPU one molecule's fill the cache
 
 
-class EdmRollout(Rollout):
+class EdmRollout(MoleculesRollout):
     """Noise (N, K, D) -> N molecules of ``atoms`` atoms each, the model's hydrogens among them.
 
     Samples are :class:`~casbo_molecules.molecule.Molecule` objects of the heavy atoms, their
@@ -195,31 +196,6 @@ class EdmRollout(Rollout):
             for event in self.rows.events
         ]
         return type_space(levels, self.atoms, self.rows.types, self.shape[1])
-
-    def export(
-        self, samples: Sequence[Molecule], scores: Sequence[Mapping[str, float]], folder: Path
-    ) -> list[Path]:
-        """Write the samples that are molecules, in the model's own frame, to ``samples.sdf``."""
-        from ..tables import write_poses
-
-        folder.mkdir(parents=True, exist_ok=True)
-        pairs = [
-            (sample.mol, row)
-            for sample, row in zip(samples, scores, strict=True)
-            if sample.mol is not None
-        ]
-        path = folder / "samples.sdf"
-        return [write_poses([mol for mol, _ in pairs], [row for _, row in pairs], path)]
-
-    def identify(self, sample: Molecule) -> str | None:
-        """The canonical SMILES, or None if the atoms make no molecule."""
-        return sample.smiles
-
-    def picture(self, sample: Molecule) -> str | None:
-        """The structural formula as SVG, or None if the atoms make no molecule."""
-        from ..depiction import formula
-
-        return None if sample.mol is None else formula(sample.mol)
 
     def describe(self) -> dict[str, Any]:
         """What identifies this rollout, as JSON values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from casbo.rollout import Rollout, Trajectories
+from casbo.rollout import Trajectories
 from casbo.spaces import Space
 
 from ..molecule import Molecule
+from ..molecules_rollout import MoleculesRollout
 from .errors import TargetDiffError
 from .model import TargetDiffModel
 from .pocket import Pocket
@@ -25,7 +26,7 @@ MICROBATCH_CPU, MICROBATCH_GPU = 1, 32
 STEERABLE = ("positions", "types")
 
 
-class TargetDiffRollout(Rollout):
+class TargetDiffRollout(MoleculesRollout):
     """Noise (N, K, D) -> N molecules of ``atoms`` atoms in the protein's own frame.
 
     Row 0 of the noise is the start, row k > 0 is injected after network evaluation k. A row holds
@@ -129,31 +130,6 @@ class TargetDiffRollout(Rollout):
         return symmetric_space(
             self.shape, self.atoms, self.model.config.types if self.steers_types else 0
         )
-
-    def export(
-        self, samples: Sequence[Molecule], scores: Sequence[Mapping[str, float]], folder: Path
-    ) -> list[Path]:
-        """Write the samples that are molecules, in the protein's frame, to ``samples.sdf``."""
-        from ..tables import write_poses
-
-        folder.mkdir(parents=True, exist_ok=True)
-        pairs = [
-            (sample.mol, row)
-            for sample, row in zip(samples, scores, strict=True)
-            if sample.mol is not None
-        ]
-        path = folder / "samples.sdf"
-        return [write_poses([mol for mol, _ in pairs], [row for _, row in pairs], path)]
-
-    def identify(self, sample: Molecule) -> str | None:
-        """The canonical SMILES, or None if the atoms make no molecule."""
-        return sample.smiles
-
-    def picture(self, sample: Molecule) -> str | None:
-        """The structural formula as SVG, or None if the atoms make no molecule."""
-        from ..depiction import formula
-
-        return None if sample.mol is None else formula(sample.mol)
 
     def describe(self) -> dict[str, Any]:
         """What identifies this rollout, as JSON values."""
