@@ -6,6 +6,7 @@
 #   make demo-images  steer the shipped text-to-image model, in one command
 #   make test     the default test suite
 #   make slow     the tests marked slow
+#   make bench-functions  compare optimisers on small problems (under ten minutes on two cores)
 #   make lint     formatting, lint and types, nothing rewritten
 #   make format   rewrite the files as `make lint` wants them
 #   make clean    remove the virtual environment and caches
@@ -24,7 +25,7 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-images test slow lint format clean
+.PHONY: help install demo demo-images test slow bench-functions lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -59,6 +60,14 @@ test: $(STAMP)
 
 slow: $(STAMP)
 	"$(BIN)/python" -m pytest -m slow $(ARGS)
+
+bench-functions: $(STAMP)
+	@"$(BIN)/python" -c 'import cma, cmaes' 2>/dev/null || \
+	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[benchmarks]'
+	@rm -f runs/bench-functions.jsonl
+	OMP_NUM_THREADS=1 "$(BIN)/python" -m benchmarks.optimizers run --suite small --methods all \
+	  --seeds 0:2 --jobs 2 --out runs/bench-functions.jsonl $(ARGS)
+	"$(BIN)/python" -m benchmarks.optimizers tables runs/bench-functions.jsonl
 
 lint: $(STAMP)
 	"$(BIN)/ruff" format --check .

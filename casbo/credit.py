@@ -9,8 +9,8 @@ failed, the weights are zero and nothing moves. See docs/method.md, equations (1
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,17 +32,54 @@ class Costs:
         values: With shape (N, K); finite: a failed candidate has each column's worst finite cost.
         failed: Which candidates failed, with shape (N,).
         terminal: Whether only the last column was told, the others being zero.
+        samples: What the scores are of, where that was told too: S scored steps of F coordinates,
+            float64 with shape (N, S, F).
+        scored: The S columns of `values` that these samples belong to.
     """
 
     values: Tensor
     failed: Tensor
     terminal: bool
+    samples: Tensor | None = None
+    scored: tuple[int, ...] = ()
 
     @property
     def informative(self) -> bool:
         """Whether anything can be learned: not all failed, and not all the same."""
         alike = bool((self.values == self.values[:1]).all())
         return not bool(self.failed.all()) and (not alike or bool(self.failed.any()))
+
+    def of(self, candidates: Tensor) -> Costs:
+        """The costs of some candidates only, given by their numbers."""
+        samples = None if self.samples is None else self.samples[candidates]
+        return replace(
+            self,
+            values=self.values[candidates],
+            failed=self.failed[candidates],
+            samples=samples,
+        )
+
+    def seeing(self, samples: Tensor | Sequence[Any]) -> Costs:
+        """With the samples that were scored.
+
+        Arguments:
+            samples: With shape (N, F) beside terminal costs, or (N, K, F) beside costs at steps,
+                NaN at steps that were not scored.
+
+        Raises:
+            CasboError: When they have another shape or are not real numbers.
+        """
+        N, K = self.values.shape
+        points = as_points(samples)
+        if self.terminal and points.ndim == 2 and len(points) == N:
+            return replace(self, samples=points[:, None], scored=(K - 1,))
+        if not self.terminal and points.ndim == 3 and points.shape[:2] == (N, K):
+            scored = (~points.isnan().all(2).all(0)).nonzero()[:, 0]
+            return replace(self, samples=points[:, scored], scored=tuple(scored.tolist()))
+        wanted = f"({N}, F)" if self.terminal else f"({N}, {K}, F)"
+        raise CasboError(
+            f"Expected samples with shape {wanted}, as the scores, got {tuple(points.shape)}."
+        )
 
 
 def costs(
@@ -143,6 +180,21 @@ def spread(values: Tensor, failed: Tensor) -> Tensor:
 def shaped(shaping: Shaping, values: Tensor, failed: Tensor) -> Tensor:
     """The weights h with shape (N, R); zero in columns that do not tell candidates apart."""
     return torch.where(spread(values, failed), shaping(values, failed), torch.zeros_like(values))
+
+
+def as_points(samples: Tensor | Sequence[Any]) -> Tensor:
+    """Samples as float64 on the CPU.
+
+    Raises:
+        CasboError: When they are not real numbers.
+    """
+    try:
+        points = samples if isinstance(samples, Tensor) else _as_tensor(samples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CasboError(f"Expected samples as an array of numbers, got {error}.") from error
+    if points.is_complex():
+        raise CasboError(f"Expected real samples, got {points.dtype}.")
+    return points.detach().to(device="cpu", dtype=torch.float64)
 
 
 def _as_tensor(scores: object) -> Tensor:

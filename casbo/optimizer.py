@@ -126,7 +126,14 @@ class Optimizer:
         self._pending = True
         return self._asked[1].clone()
 
-    def tell(self, scores: Tensor | Sequence[float]) -> None:
+    @property
+    def wants_samples(self) -> bool:
+        """Whether telling the samples beside the scores can help, if they have few coordinates."""
+        return self.noise_norm == "free" and self.rule.uses_samples(self._setting)
+
+    def tell(
+        self, scores: Tensor | Sequence[float], samples: Tensor | Sequence[Any] | None = None
+    ) -> None:
         """Learn from the scores of the population asked for.
 
         Arguments:
@@ -134,13 +141,20 @@ class Optimizer:
                 the score after noise row k. A score that is not finite marks its candidate as
                 failed: it is ranked last. If all failed, or all scores are the same, nothing is
                 learned, but the candidates count.
+            samples: What was scored, if it is a point of few coordinates: with shape (N, F), or
+                (N, K, F) beside scores per step, NaN at steps without a score. They cost no query
+                and let the default rule model the score; see `wants_samples`. All populations of
+                a search or none.
 
         Raises:
-            CasboError: When no population is pending, or the scores' shape is another.
+            CasboError: When no population is pending, or a shape is another.
         """
         if not self._pending:
             raise CasboError("Expected ask() before tell(): there is no population to score.")
         told = costs(scores, self.population, self.steps, self.direction)
+        if samples is not None:
+            seen = told.seeing(samples)
+            told = seen if self.wants_samples else told
         if told.informative:
             base = self._base_noise() if self._asked is None else self._asked[0]
             draws = self.space.project(base)
@@ -198,7 +212,13 @@ class Optimizer:
         words = (SEARCH_STREAM, self.seed, self._iteration)
         rows = [base_noise((self.steps, self.dim), *words, n) for n in range(count)]
         base = torch.stack(rows).to(dtype=self.dtype, device=self.device)
-        return torch.cat([base, -base]) if self.rule.mirrored else base
+        base = torch.cat([base, -base]) if self.rule.mirrored else base
+        draws = self.rule.propose(self._state, self._setting)
+        if draws is not None:
+            places = [0, count] if self.rule.mirrored else list(range(len(draws)))
+            unscaled = draws / self.space.scales(draws)
+            base[places] = self.space.embed(unscaled, base[places])
+        return base
 
     def _start_covariance(self, covariance: str | Covariance, rank: int | None) -> Covariance:
         layout = self._setting.layout

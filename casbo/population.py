@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,15 @@ def sketch(noise: Tensor) -> list[float]:
     flat = noise.detach().reshape(-1)
     places = torch.linspace(0, len(flat) - 1, min(SKETCH, len(flat)), dtype=torch.float64)
     return [float(value) for value in flat[places.long().to(flat.device)]]
+
+
+def as_point(sample: Sample) -> Tensor | None:
+    """A sample's numbers (F,) in float64 on the CPU; None when it is no array of real numbers."""
+    if isinstance(sample, np.ndarray) and sample.dtype.kind == "f":
+        sample = torch.from_numpy(sample)
+    if not isinstance(sample, Tensor) or not sample.is_floating_point() or not sample.numel():
+        return None
+    return sample.detach().to(device="cpu", dtype=torch.float64).flatten()
 
 
 class Population:
@@ -65,6 +75,24 @@ class Population:
             trajectories = self._rollout(self._noise, predict=self._steps)
             self._made = self._by_slot(trajectories)
         return self._made
+
+    def points(self, largest: int) -> Tensor | None:
+        """The samples as points of R^F, if that is what they are, for few F.
+
+        With scores at the end only, of shape (N, F); else (N, K, F), NaN at steps without one.
+        """
+        made = self.samples()
+        first = as_point(made[(self._numbers[0], FINAL)])
+        if first is None or len(first) > largest:
+            return None
+        N, K = self._noise.shape[:2]
+        points = torch.full((N, K, len(first)), torch.nan, dtype=torch.float64)
+        for (number, step), sample in made.items():
+            point = as_point(sample)
+            if point is None or len(point) != len(first):
+                return None
+            points[number - self._numbers[0], K - 1 if step == FINAL else step] = point
+        return points if self._steps else points[:, -1]
 
     def _by_slot(self, trajectories: Trajectories) -> dict[Slot, Sample]:
         if not isinstance(trajectories, Trajectories):

@@ -35,6 +35,7 @@ from casbo.queries import Queries
 from casbo.records import Record, summarise
 from casbo.result import Result, Vault
 from casbo.rollout import Rollout, Sample
+from casbo.rules.proposals import LARGEST_SAMPLE
 from casbo.run_config import Plan, describe, run_config
 from casbo.run_folder import RunFolder
 from casbo.scorer import Scorer, scorer_direction
@@ -329,7 +330,7 @@ class Steering:
             Batch("steering", iteration), population.slots, population.samples
         )
         heldout = self._score_heldout(iteration, population)
-        self.optimizer.tell(self._told(iteration, entries))
+        self._tell(self._told(iteration, entries), population)
         finals = [entries[(number, FINAL)] for number in range(len(noise))]
         self._keep(iteration, noise, finals, population)
         record = summarise(
@@ -366,6 +367,13 @@ class Steering:
             shown = [uri for uri in uris if uri is not None]
             Gallery(self._folder.gallery).add(iteration, shown)
         return {name: float(measure(samples)) for name, measure in self._monitors.items()}
+
+    def _tell(self, scores: Tensor, population: Population) -> None:
+        """Scores, and what they are of where the optimiser can make something of it."""
+        if not getattr(self.optimizer, "wants_samples", False):
+            self.optimizer.tell(scores)
+            return
+        self.optimizer.tell(scores, population.points(LARGEST_SAMPLE))
 
     def _told(self, iteration: int, entries: Mapping[Slot, Entry]) -> Tensor:
         """Scores as the optimiser takes them: (N,), or (N, K) with 0 at unscored steps."""

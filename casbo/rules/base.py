@@ -68,6 +68,18 @@ class Rule(ABC):
                 f"Expected a population of {wanted if self.mirrored else 'at least 2'}, got {N}."
             )
 
+    def uses_samples(self, setting: Setting) -> bool:
+        """Whether `update` makes anything of `Costs.samples`."""
+        return False
+
+    def propose(self, state: State, setting: Setting) -> Tensor | None:
+        """Whitened draws (J, R, m) for candidates that are not to be drawn by chance, or None.
+
+        A function of its arguments alone. A mirrored rule proposes two, for candidates 0 and
+        N/2; others propose for candidates 0 to J - 1.
+        """
+        return None
+
     def memory(self, setting: Setting, like: Tensor) -> dict[str, Tensor]:
         """What the rule remembers at the start, with the dtype and device of the means."""
         return {}

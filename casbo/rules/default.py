@@ -18,7 +18,9 @@ from torch import Tensor
 from casbo.covariance import Covariance, Statistics
 from casbo.credit import Costs, by_rank
 from casbo.rules.base import Rule, Setting, State, by_gaussian, check_options, like
+from casbo.rules.proposals import Proposals
 from casbo.rules.relevance import RATE, signal, wiener
+from casbo.rules.sampled import Sampled
 from casbo.rules.step_size import StepSize
 
 TINY = 1e-300
@@ -92,12 +94,15 @@ class Default(Rule):
             effect on `LowRank`, which cannot pool.
         sigma_floor: Smallest step size, in units of the starting one: keeps exploring.
         sigma_ceiling: Largest step size, in the same units; None for no limit.
+        surrogate: Let a model of the score propose two candidates of a population where samples
+            are told and have few coordinates: see `casbo.rules.proposals`.
     """
 
     prior_pull: float = 0.0
     pooling: float = 0.3
     sigma_floor: float = 0.0
     sigma_ceiling: float | None = None
+    surrogate: bool = True
 
     mirrored: ClassVar[bool] = True
 
@@ -109,35 +114,50 @@ class Default(Rule):
             sigma_ceiling=(1.0 if self.sigma_ceiling is None else self.sigma_ceiling, 1, math.inf),
         )
 
+    def uses_samples(self, setting: Setting) -> bool:
+        return self.surrogate and Proposals.possible(setting)
+
+    def propose(self, state: State, setting: Setting) -> Tensor | None:
+        if not self.uses_samples(setting):
+            return None
+        proposals = Proposals.of(state.memory)
+        return proposals.made(state) if proposals.due else None
+
     def memory(self, setting: Setting, like: Tensor) -> dict[str, Tensor]:
         return {
             "path": torch.zeros_like(like),
             "signal": torch.zeros(setting.layout.draws, setting.steps, dtype=torch.float64),
             **StepSize.start(setting.population).tensors(),
+            **(Proposals.start(setting).tensors() if self.uses_samples(setting) else {}),
         }
 
     def update(self, state: State, draws: Tensor, costs: Costs, setting: Setting) -> State:
-        layout, pairs = setting.layout, setting.population // 2
+        proposals = Proposals.of(state.memory) if self.uses_samples(setting) else None
+        seen = Sampled.of(draws, costs, proposed=proposals is not None and proposals.due)
         weights = RankWeights.of(setting.population)
-        half = draws[:pairs]
-        seen, credit = self._credit(state, half, costs, setting)
-        signed = by_rank(weights.signed, credit, costs.failed)
-        signed = signed[:pairs] - signed[pairs:]  # the two of a pair have draws z and -z
-        count = layout.draws // layout.groups
-        moves = by_gaussian(like(signed, half)[..., None] * half, layout).sum(0) / count
-        step = state.covariance.color(moves[None])[0]  # Eq. (27)
-        sizes = StepSize.of(state.memory)
+        signal_, credit = self._credit(state, seen, setting)
+        signed = seen.folded(by_rank(weights.signed, credit, seen.costs.failed), seen.clip, -1)
+        count = setting.layout.draws // setting.layout.groups
+        vectors = by_gaussian(seen.vectors, setting.layout)
+        moves = by_gaussian(like(signed, draws), setting.layout)[..., None] * vectors
+        step = state.covariance.color(moves.sum(0, keepdim=True))[0] / count  # Eq. (27)
         path, statistics = self._statistics(
-            state, setting, half=half, step=step, signed=signed, credit=credit, failed=costs.failed
+            state, setting, seen, step=step, signed=signed, credit=credit
         )
-        sizes, change = sizes.updated(half, credit, costs, weights.signed_mass, self._limits())
+        sizes, change = StepSize.of(state.memory).updated(
+            seen.half, credit[: seen.mirrored], seen.by_chance, weights.signed_mass, self._limits()
+        )
         covariance = state.covariance.updated(statistics, "covariance").scaled(change)  # Eq. (32)
         mean = state.mean + step
+        memory = {"path": path, "signal": signal_, **sizes.tensors()}
+        if proposals is not None:
+            proposals, outstanding = proposals.updated(state, draws, seen)
+            mean = mean if outstanding is None else outstanding  # Eq. (44)
+            memory |= proposals.tensors()
         if self.prior_pull:
             keep = 1 / (1 + self.prior_pull)
             mean = state.covariance.shrink(mean, keep)  # Eq. (38)
             covariance = covariance.pulled(keep)
-        memory = {"path": path, "signal": seen, **sizes.tensors()}
         return State(mean, covariance, memory)
 
     def _limits(self) -> tuple[float, float]:
@@ -145,31 +165,28 @@ class Default(Rule):
         return self.sigma_floor, ceiling
 
     @staticmethod
-    def _credit(
-        state: State, half: Tensor, costs: Costs, setting: Setting
-    ) -> tuple[Tensor, Tensor]:
+    def _credit(state: State, seen: Sampled, setting: Setting) -> tuple[Tensor, Tensor]:
         """Averaged signal (R, K), and f = relevance-weighted score-to-go (N, R), Eq. (24)."""
-        layout, seen = setting.layout, state.memory["signal"]
-        if costs.terminal:
-            return seen, costs.values[:, -1:].expand(-1, layout.draws)
-        seen = torch.lerp(seen, signal(costs.values, half), RATE)
+        layout, average, values = setting.layout, state.memory["signal"], seen.costs.values
+        if seen.costs.terminal:
+            return average, values[:, -1:].expand(-1, layout.draws)
+        average = torch.lerp(average, signal(values[: seen.mirrored], seen.half), RATE)
         weight = 1 - (1 - RATE) ** (float(state.memory["step.iterations"]) + 1)
-        weights = wiener(seen / weight, layout.first_steps, layout.coordinates / len(half))
-        return seen, costs.values @ weights.T
+        weights = wiener(average / weight, layout.first_steps, layout.coordinates / len(seen.half))
+        return average, values @ weights.T
 
     def _statistics(
         self,
         state: State,
         setting: Setting,
+        seen: Sampled,
         *,
-        half: Tensor,
         step: Tensor,
         signed: Tensor,
         credit: Tensor,
-        failed: Tensor,
     ) -> tuple[Tensor, Statistics]:
         """The path and what the active rank-mu plus rank-one update is made of."""
-        layout, pairs, pools = setting.layout, len(half), state.covariance.pools
+        layout, pools, vectors = setting.layout, state.covariance.pools, seen.vectors
         weights = RankWeights.of(setting.population)
         rates = Rates.of(weights, state.covariance, layout.draws if pools and self.pooling else 1)
         count = layout.draws // layout.groups
@@ -181,14 +198,14 @@ class Default(Rule):
         fresh = math.sqrt(rates.path * (2 - rates.path)) * unit
         path = (1 - rates.path) * state.memory["path"] + fresh  # Eq. (28)
         one = state.covariance.whiten(sigma * path[None])
-        better = by_rank(weights.positive, credit, failed)
-        worse = by_rank(weights.negative, credit, failed)
-        length = half.square().sum(-1).double().cpu().clamp_min(TINY)
-        negative = rates.negative * (worse[:pairs] + worse[pairs:]) * layout.coordinates / length
-        combined = rates.mu * (better[:pairs] + better[pairs:] - negative)  # Eq. (31)
-        coefficients = by_gaussian(like(combined, half), layout) / count
+        better = by_rank(weights.positive, credit, seen.costs.failed)
+        worse = by_rank(weights.negative, credit, seen.costs.failed)
+        length = vectors.square().sum(-1).double().cpu().clamp_min(TINY)
+        negative = rates.negative * seen.folded(worse) * layout.coordinates / length
+        combined = rates.mu * (seen.folded(better, seen.clip.square()) - negative)  # Eq. (31)
+        coefficients = by_gaussian(like(combined, vectors), layout) / count
         statistics = Statistics(
-            torch.cat([by_gaussian(half, layout), one]),
+            torch.cat([by_gaussian(vectors, layout), one]),
             torch.cat([coefficients, torch.full_like(coefficients[:1], rates.one)]),
             torch.full_like(coefficients[0], -rates.one - rates.mu * (1 - rates.negative)),
             self.pooling if pools else 0.0,

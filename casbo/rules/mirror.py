@@ -65,9 +65,9 @@ class MirrorStep:
             moved = state.mean - beta * state.covariance.color(gradient[None])[0]
             mean = state.covariance.shrink(moved, keep)  # Eq. (17)
         else:
-            plain = state.covariance.whiten(gradient[None])[0]  # g
+            plain = state.covariance.gradient(gradient[None])[0]  # g
             slope = keep * beta * plain + (1 - keep) * state.mean
-            mean = state.mean - covariance.color(covariance.color(slope[None]))[0]  # Eq. (18)
+            mean = state.mean - covariance.apply(slope[None])[0]  # Eq. (18)
         return State(mean, covariance, state.memory)
 
 

@@ -1,7 +1,8 @@
 """Synthetic sequential test problems whose optimum is known.
 
 Test functions (`functions`), ways from noise to samples (`dynamics`, `mixture`) and the problems
-they make together (`problems`); `casbo functions` runs them from the command line.
+they make together (`problems`); the suite that optimisers are compared on (`suite`). `casbo functions` runs a
+problem from the command line.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from .mixture import GaussianMixture, MixtureRollout
     from .problems import ROLLOUTS, SequentialProblem, sequential_problem
     from .scorers import FunctionScorer
+    from .suite import SUITES, ProblemSpec, core_suite, full_suite, hard_suite, small_suite
 
 __all__ = [
     "DYNAMICS",
     "FORMULAS",
     "ROLLOUTS",
+    "SUITES",
     "Delayed",
     "Dynamics",
     "Formula",
@@ -28,14 +31,19 @@ __all__ = [
     "Identity",
     "LinearTanh",
     "MixtureRollout",
+    "ProblemSpec",
     "Recurrence",
     "Rotation",
     "SequentialProblem",
     "ShiftedFunction",
+    "core_suite",
+    "full_suite",
+    "hard_suite",
     "sequential_problem",
+    "small_suite",
 ]
 
-_MODULES = ("dynamics", "functions", "mixture", "problems", "scorers")
+_MODULES = ("dynamics", "functions", "mixture", "problems", "scorers", "suite")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

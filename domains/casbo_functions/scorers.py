@@ -7,6 +7,7 @@ score, whatever the order, the batch or the worker, as with a docking program un
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -51,14 +52,30 @@ class FunctionScorer:
         points = [torch.as_tensor(sample, dtype=torch.float64).cpu() for sample in samples]
         return [self._score(point) for point in points]
 
+    def batch(self, points: Tensor) -> Tensor:
+        """The scores (...) of points (..., D) in one call: NaN where the single one fails."""
+        points = points.to(device="cpu", dtype=torch.float64)
+        costs = self.function(points)
+        if self.noise == 0 and self.failures == 0:
+            return costs
+        factors = [self._fault(point) for point in points.reshape(-1, points.shape[-1])]
+        return costs * torch.tensor(factors, dtype=torch.float64).reshape(costs.shape)
+
     def _score(self, point: Tensor) -> float | CandidateFailed:
         cost = float(self.function(point))
         if self.noise == 0 and self.failures == 0:
             return cost
+        factor = self._fault(point)
+        if math.isnan(factor):
+            return CandidateFailed(f"failed on purpose ({self.failures:.0%} of the samples do)")
+        return cost * factor
+
+    def _fault(self, point: Tensor) -> float:
+        """What a sample's cost is multiplied by: 1 + noise z, or NaN when it fails."""
         generator = self._generator(point)
         if generator.random() < self.failures:
-            return CandidateFailed(f"failed on purpose ({self.failures:.0%} of the samples do)")
-        return cost * (1.0 + self.noise * generator.standard_normal())
+            return math.nan
+        return 1.0 + self.noise * float(generator.standard_normal())
 
     def _generator(self, point: Tensor) -> np.random.Generator:
         """The generator that belongs to a sample and the seed."""

@@ -98,7 +98,7 @@ class CmaOptimizer:
         dense = self._strategy.sigma**2 * scales[:, None] * matrix * scales
         eigenvalues, vectors = torch.linalg.eigh((dense + dense.T) / 2)
         floor = torch.finfo(eigenvalues.dtype).tiny
-        covariance = Full(eigenvalues.clamp_min(floor)[None], vectors.contiguous()[None])
+        covariance = Full.from_spectrum(eigenvalues.clamp_min(floor)[None], vectors[None])
         mean = torch.from_numpy(np.array(self._strategy.mean, dtype=np.float64))[None]
         return Controls(mean, covariance, PerStep(), (1, self.dim))
 

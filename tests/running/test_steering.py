@@ -78,8 +78,8 @@ def test_the_loop_is_ask_and_tell() -> None:
     rollout = Sum()
     by_hand = Optimizer(steps=3, dim=4, population=8, seed=7)
     while by_hand.queries < 80:
-        scored = sphere(list(rollout(by_hand.ask()).samples))
-        by_hand.tell(torch.tensor(scored, dtype=torch.float64))
+        samples = rollout(by_hand.ask()).samples
+        by_hand.tell(torch.tensor(sphere(list(samples)), dtype=torch.float64), samples)
     result = steer(rollout, sphere, queries=80, population=8, seed=7)
     assert torch.equal(result.controls.mean, by_hand.controls.mean)
 
@@ -221,9 +221,9 @@ def test_score_steps_cost_queries_and_reach_the_optimiser() -> None:
     seen = []
 
     class Spy(Optimizer):
-        def tell(self, told: Any) -> None:
+        def tell(self, told: Any, samples: Any = None) -> None:
             seen.append(told.clone())
-            super().tell(told)
+            super().tell(told, samples)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("casbo.steering.Optimizer", Spy)

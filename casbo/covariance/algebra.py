@@ -1,0 +1,76 @@
+"""What the covariance types share: the matrix A of an update, and bounds on variances."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from casbo.covariance.base import Form, Statistics
+
+#: Smallest eigenvalue of A: the eigenvalues of beta M are clipped from below at -0.9.
+SMALLEST_FACTOR = 0.1
+#: Variances stay between these: a collapsed Gaussian must not become a division by zero.
+SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-24, 1e24
+
+
+def plus_identity(matrix: Tensor, factor: float | Tensor) -> Tensor:
+    """matrix + factor I with shape (G, n, n); the factor is one number or has shape (G,)."""
+    unit = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    return matrix + (factor[:, None, None] if isinstance(factor, Tensor) else factor) * unit
+
+
+def symmetric(matrix: Tensor) -> Tensor:
+    """The symmetric part."""
+    return 0.5 * (matrix + matrix.mT)
+
+
+def clipped(inner: Tensor) -> Tensor:
+    """A with shape (G, n, n), its eigenvalues clipped from below: Eq. (7).
+
+    One Cholesky decomposition finds out whether there is anything to clip. Eigenvalues that
+    rounding could make negative are clipped too.
+    """
+    inner = symmetric(inner)
+    _, failures = torch.linalg.cholesky_ex(plus_identity(inner, -SMALLEST_FACTOR))
+    rounding = inner.shape[-1] * torch.finfo(inner.dtype).eps
+    largest = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
+    if not bool((failures.bool() | (largest * rounding > SMALLEST_FACTOR)).any()):
+        return inner
+    eigenvalues, vectors = torch.linalg.eigh(inner)
+    floor = (eigenvalues[:, -1:] * rounding).clamp_min(SMALLEST_FACTOR)
+    return symmetric((vectors * eigenvalues.maximum(floor)[:, None, :]) @ vectors.mT)
+
+
+def power(inner: Tensor, form: Form) -> Tensor:
+    """A or A^{-1}, for form "covariance" or "precision", from a positive-definite A."""
+    if form == "covariance":
+        return inner
+    inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky(inner))
+    return inverse
+
+
+def elementwise(variance: Tensor, moment: Tensor, statistics: Statistics, form: Form) -> Tensor:
+    """The update where all matrices are diagonal, from their diagonals with shape (G, n)."""
+    if statistics.pooling:
+        pooled = (variance * moment).mean(0) / variance
+        moment = torch.lerp(moment, pooled, statistics.pooling)
+    inner = (1 + statistics.shift[:, None] + moment).clamp_min(SMALLEST_FACTOR)  # Eqs. (5), (7)
+    return bounded(variance / inner if form == "precision" else variance * inner)  # Eq. (6)
+
+
+def pulled_variance(variance: Tensor, keep: float) -> Tensor:
+    """Variances pulled to 1."""
+    return variance / (keep + (1 - keep) * variance)  # Eq. (8)
+
+
+def scaled_variance(variance: Tensor, factor: float | Tensor) -> Tensor:
+    """Variances (G, n) times factor^2; the factor is one number or has shape (G,)."""
+    squared = factor[:, None].square() if isinstance(factor, Tensor) else math.pow(factor, 2)
+    return bounded(variance * squared)
+
+
+def bounded(variance: Tensor) -> Tensor:
+    """Variances between the smallest and the largest."""
+    return variance.clamp(SMALLEST_VARIANCE, LARGEST_VARIANCE)

@@ -1,0 +1,222 @@
+r"""Two candidates of a population that a model of the score proposes, instead of chance.
+
+Where the samples that were scored are told and are points of few coordinates, a rule keeps the
+latest of them and lets the model of `casbo.rules.surrogate` propose two candidates: one from the
+latest costs, one from the best (or, with scores at several steps, from the nearest). How far each
+may reach grows and shrinks with its success, and without any the model is asked less often.
+See docs/method.md, equations (39) to (44).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from casbo.covariance import minimum_in_ball
+from casbo.credit import Costs
+from casbo.rules.base import Setting, State
+from casbo.rules.sampled import Sampled
+from casbo.rules.surrogate import TINY, Quadratic, Response
+
+#: Coordinates of a sample, and of the noise, up to which a model is fitted.
+LARGEST_SAMPLE, LARGEST_NOISE = 32, 512
+LARGEST_WINDOW, LARGEST_RESPONSE = 400, 600
+SMALLEST_POPULATION = 8
+#: Candidates whose mean is the origin of the samples' coordinates.
+NEWEST = 20
+COUNT = 2
+#: Costs weigh exp(-RANK_DECAY rank / n) in the regression.
+RANK_DECAY = 2.0
+SMALLEST_RADIUS, LARGEST_RADIUS = 0.02, 4.0
+GROWTH, SHRINKAGE = 1.4, 0.5
+#: A proposal succeeds, or fails, by the share of the other candidates that are better.
+SUCCESS, FAILURE = 0.1, 0.25
+LONGEST_GAP = 4
+#: How far below the others' median a proposal must lie to become the mean, in units of how far
+#: the best of them does.
+OUTSTANDING = 1.5
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What is remembered of scored candidates and of the model's luck; float64 on the CPU.
+
+    Arguments:
+        noise: Learned coordinates u of the latest candidates, newest first: (n, R, m).
+        samples: Their samples at the S scored steps, with shape (n, S, F).
+        costs: With shape (n, S).
+        radius: How far each proposal may reach, in units of a draw's usual length: (2,).
+        wait: Populations until the next proposals, a scalar.
+        gap: Populations between the last proposals and these, a scalar.
+    """
+
+    noise: Tensor
+    samples: Tensor
+    costs: Tensor
+    radius: Tensor
+    wait: Tensor
+    gap: Tensor
+
+    @classmethod
+    def start(cls, setting: Setting) -> Proposals:
+        """Before the first population."""
+        layout = setting.layout
+        empty = torch.zeros(0, dtype=torch.float64)
+        one = torch.ones((), dtype=torch.float64)
+        return cls(
+            empty.reshape(0, layout.draws, layout.coordinates),
+            empty.reshape(0, 0, 0),
+            empty.reshape(0, 0),
+            torch.ones(COUNT, dtype=torch.float64),
+            one,
+            one,
+        )
+
+    @classmethod
+    def of(cls, memory: Mapping[str, Tensor]) -> Proposals:
+        """The inverse of `tensors`."""
+        return cls(**{name: memory[f"proposals.{name}"] for name in cls.__dataclass_fields__})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields by name, for a rule's memory."""
+        return {f"proposals.{name}": getattr(self, name) for name in self.__dataclass_fields__}
+
+    @staticmethod
+    def possible(setting: Setting) -> bool:
+        """Whether the setting allows proposals at all; they also need samples to be told."""
+        layout = setting.layout
+        coordinates = layout.draws * layout.coordinates
+        small = coordinates <= LARGEST_NOISE and setting.population >= SMALLEST_POPULATION
+        return small and not layout.tied
+
+    @property
+    def due(self) -> bool:
+        """Whether the next population has proposals: as candidates 0 and N/2."""
+        return len(self.noise) > 0 and float(self.wait) <= 0
+
+    def made(self, state: State) -> Tensor:
+        """The whitened draws of the two proposals, with shape (2, R, m).
+
+        A model that breaks down, on samples or costs too large to square, proposes the mean.
+        """
+        near = self._whitened(state)
+        points = self._points()
+        steps, F = self.samples.shape[1:]
+        rows = min(LARGEST_RESPONSE, 2 * near[0].numel() + 20, len(near))
+        response = Response.through(near[:rows].flatten(1), points.reshape(-1, steps, F)[:rows])
+        found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
+        for row, chosen in enumerate(self._windows(points)):
+            costs = self.costs.flatten()[chosen]
+            ranks = costs.argsort().argsort() / len(costs)
+            quadratic = Quadratic.through(points[chosen], costs, (-RANK_DECAY * ranks).exp())
+            model = response.pull_back(quadratic)
+            if model.finite:
+                reach = float(self.radius[row]) * math.sqrt(near[0].numel())
+                found[row] = minimum_in_ball(model.gradient, model.hessian, reach)
+        return found.reshape(COUNT, *near.shape[1:]).to(state.mean)
+
+    def _whitened(self, state: State) -> Tensor:
+        away = self.noise.to(state.mean) - state.mean
+        return state.covariance.whiten(away).double().cpu()
+
+    def _points(self) -> Tensor:
+        """All samples (n S, F), newest first, whitened by the second moment of the newest."""
+        points = (self.samples - self.samples[:NEWEST, -1].mean(0)).flatten(0, 1)
+        F = points.shape[1]
+        latest = points[: max(4 * F, 40)]
+        moment = latest.T @ latest / len(latest)
+        moment.diagonal().add_(1e-10 * moment.diagonal().mean() + TINY)
+        factor, _ = torch.linalg.cholesky_ex(moment)
+        whitened: Tensor = torch.linalg.solve_triangular(factor, points.T, upper=False).T
+        return whitened
+
+    def _windows(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Which points each proposal's model is fitted to."""
+        F = points.shape[1]
+        parameters = (F + 1) * (F + 2) // 2
+        wide = min(LARGEST_WINDOW, int(1.6 * parameters) + 20)
+        narrow = min(LARGEST_WINDOW, int(0.6 * parameters) + 20)
+        latest = torch.arange(min(3 * narrow, len(points)))
+        terminal = self.samples.shape[1] == 1
+        order = self.costs.flatten()[latest] if terminal else points[latest].square().sum(1)
+        return torch.arange(min(wide, len(points))), latest[order.argsort(stable=True)[:narrow]]
+
+    def updated(
+        self, state: State, draws: Tensor, seen: Sampled
+    ) -> tuple[Proposals, Tensor | None]:
+        """The next memory, and a proposal that is to become the mean (G, m), if one stands out.
+
+        Arguments:
+            state: The one that the candidates were drawn in.
+            draws: Their whitened draws, with shape (N, R, m), proposed ones in places 0 and N/2.
+            seen: The same, sorted, with its costs.
+        """
+        following, outstanding = self._judged(seen) if self.due else (self._waiting(), None)
+        order = seen.order(len(draws))
+        learned = state.mean + state.covariance.color(draws[order])
+        found = None if outstanding is None else learned[seen.mirrored + outstanding]
+        return following._remembering(learned, seen.costs), found
+
+    def _judged(self, seen: Sampled) -> tuple[Proposals, int | None]:
+        """After a population with proposals: Eqs. (43) and (44)."""
+        total = torch.where(seen.costs.failed, torch.inf, seen.costs.values.sum(1))
+        others, own = total[: seen.mirrored], total[seen.mirrored :]
+        ranks = (others < own[:, None]).double().mean(1)
+        usual = math.sqrt(seen.proposed[0].numel())
+        lengths = seen.proposed.flatten(1).norm(dim=1).double().cpu() / usual
+        grown = torch.where(
+            lengths >= 0.9 * self.radius, self.radius.maximum(GROWTH * lengths), self.radius
+        )
+        shrunk = SHRINKAGE * self.radius.minimum(lengths)
+        radius = torch.where(ranks <= SUCCESS, grown, self.radius)
+        radius = torch.where(ranks > FAILURE, shrunk, radius)
+        failed = bool((ranks > SUCCESS).all())
+        gap = (2 * self.gap).clamp_max(LONGEST_GAP) if failed else torch.ones_like(self.gap)
+        following = replace(
+            self, radius=radius.clamp(SMALLEST_RADIUS, LARGEST_RADIUS), wait=gap - 1, gap=gap
+        )
+        usable = others[others.isfinite()]
+        best = int(own.argmin())
+        if not len(usable) or not bool(own[best].isfinite()):
+            return following, None
+        middle = usable.median()
+        stands_out = middle - own[best] > OUTSTANDING * (middle - usable.min())
+        return following, best if bool(stands_out) else None
+
+    def _waiting(self) -> Proposals:
+        """After a population without proposals."""
+        return replace(self, wait=self.wait - 1)
+
+    def _remembering(self, noise: Tensor, costs: Costs) -> Proposals:
+        """With one more population: learned coordinates u (N, R, m), and costs with samples."""
+        samples = costs.samples
+        if samples is None or not 0 < samples.shape[-1] <= LARGEST_SAMPLE:
+            return self
+        kept = ~costs.failed & samples.flatten(1).isfinite().all(1)
+        told = costs.values[:, list(costs.scored)]
+        same = self.samples.shape[1:] == samples.shape[1:]
+        before = self if same else self._nothing(samples)
+        return before._with(noise[kept.to(noise.device)], samples[kept], told[kept])
+
+    def _nothing(self, samples: Tensor) -> Proposals:
+        """Without any candidate yet, for samples of this shape."""
+        S, F = samples.shape[1:]
+        return replace(
+            self,
+            noise=self.noise[:0],
+            samples=samples.new_zeros(0, S, F),
+            costs=samples.new_zeros(0, S),
+        )
+
+    def _with(self, noise: Tensor, samples: Tensor, costs: Tensor) -> Proposals:
+        most = max(LARGEST_WINDOW, min(LARGEST_RESPONSE, 2 * noise[:1].numel() + 20))
+        return replace(
+            self,
+            noise=torch.cat([noise.double().cpu(), self.noise])[:most],
+            samples=torch.cat([samples, self.samples])[:most],
+            costs=torch.cat([costs, self.costs])[:most],
+        )

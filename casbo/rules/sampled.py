@@ -1,0 +1,91 @@
+"""A population as the default rule reads it: mirrored pairs first, then the proposed candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from casbo.credit import Costs
+
+#: A proposed draw counts with at most this many standard deviations beyond a usual length.
+LONGEST_DRAW = 2.0
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Draws by mirrored pairs, and those that a model proposed.
+
+    Arguments:
+        half: Whitened draws of the first of each of P pairs, with shape (P, R, m).
+        proposed: Whitened draws of J proposed candidates, with shape (J, R, m).
+        costs: Of all N = 2 P + J candidates: the P first ones, their mirror images, the proposed.
+    """
+
+    half: Tensor
+    proposed: Tensor
+    costs: Costs
+
+    @classmethod
+    def of(cls, draws: Tensor, costs: Costs, *, proposed: bool) -> Sampled:
+        """Sort a population whose candidate p + N/2 mirrors p, or, for p = 0, is proposed like it.
+
+        Arguments:
+            draws: Whitened draws with shape (N, R, m).
+            costs: In the same order.
+            proposed: Whether candidates 0 and N/2 were proposed.
+        """
+        half = len(draws) // 2
+        if not proposed:
+            return cls(draws[:half], draws[:0], costs)
+        sorted_ = costs.of(torch.tensor(_order(len(draws))))
+        return cls(draws[1:half], draws[[0, half]], sorted_)
+
+    def order(self, population: int) -> list[int]:
+        """The numbers that the sorted candidates have in their population of N."""
+        return _order(population) if len(self.proposed) else list(range(population))
+
+    @property
+    def mirrored(self) -> int:
+        """2 P, the number of candidates drawn by chance."""
+        return 2 * len(self.half)
+
+    @property
+    def vectors(self) -> Tensor:
+        """One draw of each pair, and the proposed ones: with shape (P + J, R, m)."""
+        return torch.cat([self.half, self.proposed]) if len(self.proposed) else self.half
+
+    @property
+    def by_chance(self) -> Costs:
+        """The costs of the mirrored candidates."""
+        return self.costs.of(torch.arange(self.mirrored)) if len(self.proposed) else self.costs
+
+    @property
+    def clip(self) -> Tensor:
+        """Factor in (0, 1] that keeps a proposed draw from counting as too long: (J, R)."""
+        length = self.proposed.norm(dim=-1).double().cpu().clamp_min(TINY)
+        usual = self.proposed.shape[-1] ** 0.5
+        clip: Tensor = ((usual + LONGEST_DRAW) / length).clamp_max(1.0)
+        return clip
+
+    def folded(self, weights: Tensor, scale: Tensor | None = None, sign: int = 1) -> Tensor:
+        """Weights (N, R) summed over each pair, the second taken times `sign`: (P + J, R).
+
+        Arguments:
+            weights: One for each candidate and draw.
+            scale: Multiplies those of the proposed candidates, with shape (J, R).
+            sign: -1 for what is odd in the draw.
+        """
+        P = len(self.half)
+        pairs = weights[:P] + sign * weights[P : 2 * P]
+        if not len(self.proposed):
+            return pairs
+        single = weights[2 * P :]
+        return torch.cat([pairs, single if scale is None else scale * single])
+
+
+def _order(population: int) -> list[int]:
+    half = population // 2
+    return [*range(1, half), *range(half + 1, population), 0, half]
