@@ -20,10 +20,10 @@ from casbo.covariance import minimum_in_ball
 from casbo.credit import Costs
 from casbo.rules.base import Setting, State
 from casbo.rules.sampled import Sampled
-from casbo.rules.surrogate import TINY, Quadratic, Response
+from casbo.rules.surrogate import Quadratic, Response
 
 #: Coordinates of a sample, and of the noise, up to which a model is fitted.
-LARGEST_SAMPLE, LARGEST_NOISE = 32, 512
+LARGEST_SAMPLE, LARGEST_NOISE = 128, 512
 LARGEST_WINDOW, LARGEST_RESPONSE = 400, 600
 SMALLEST_POPULATION = 8
 #: Candidates whose mean is the origin of the samples' coordinates.
@@ -104,10 +104,11 @@ class Proposals:
         A model that breaks down, on samples or costs too large to square, proposes the mean.
         """
         near = self._whitened(state)
-        points = self._points()
-        steps, F = self.samples.shape[1:]
         rows = min(LARGEST_RESPONSE, 2 * near[0].numel() + 20, len(near))
-        response = Response.through(near[:rows].flatten(1), points.reshape(-1, steps, F)[:rows])
+        samples = self.samples - self.samples[:NEWEST, -1].mean(0)
+        response = Response.through(near[:rows].flatten(1), samples[:rows])
+        unit = response.whitening()
+        response, points = response.times(unit), samples.flatten(0, 1) @ unit
         found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
         for row, chosen in enumerate(self._windows(points)):
             costs = self.costs.flatten()[chosen]
@@ -122,17 +123,6 @@ class Proposals:
     def _whitened(self, state: State) -> Tensor:
         away = self.noise.to(state.mean) - state.mean
         return state.covariance.whiten(away).double().cpu()
-
-    def _points(self) -> Tensor:
-        """All samples (n S, F), newest first, whitened by the second moment of the newest."""
-        points = (self.samples - self.samples[:NEWEST, -1].mean(0)).flatten(0, 1)
-        F = points.shape[1]
-        latest = points[: max(4 * F, 40)]
-        moment = latest.T @ latest / len(latest)
-        moment.diagonal().add_(1e-10 * moment.diagonal().mean() + TINY)
-        factor, _ = torch.linalg.cholesky_ex(moment)
-        whitened: Tensor = torch.linalg.solve_triangular(factor, points.T, upper=False).T
-        return whitened
 
     def _windows(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Which points each proposal's model is fitted to."""

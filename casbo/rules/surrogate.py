@@ -3,7 +3,7 @@ r"""A model of the score over the samples: where would a quadratic say to look n
 The noise has K D coordinates, a sample often far fewer. Two regressions on what was scored before
 cost no query: samples as an affine function of the whitened noise, and costs as a quadratic
 function of the samples. Together they are a quadratic of the noise, to be minimised inside a ball.
-See docs/method.md, equations (39) to (42).
+See docs/method.md, equations (39) to (41).
 """
 
 from __future__ import annotations
@@ -113,8 +113,25 @@ class Response:
         slope = slope.reshape(C + 1, *samples.shape[1:])
         return cls(slope[-1] * C**0.5, slope[:-1])
 
+    def whitening(self) -> Tensor:
+        """W (F, F) such that x W has unit covariance, averaged over the S steps, for v ~ N(0, I).
+
+        The coordinates in which a quadratic that the Gaussian has adapted to is round.
+        """
+        flat = self.slope.flatten(0, 1)
+        covariance = flat.T @ flat / self.slope.shape[1]
+        covariance.diagonal().add_(1e-10 * covariance.diagonal().mean() + TINY)
+        factor, _ = torch.linalg.cholesky_ex(covariance)
+        unit = torch.eye(len(factor), dtype=factor.dtype)
+        inverse: Tensor = torch.linalg.solve_triangular(factor, unit, upper=False)
+        return inverse.T
+
+    def times(self, map_: Tensor) -> Response:
+        """Of the samples x map_."""
+        return Response(self.centre @ map_, self.slope @ map_)
+
     def pull_back(self, quadratic: Quadratic) -> Quadratic:
-        """The sum of a quadratic over the S steps, as a function of v."""
+        """The sum of a quadratic over the S steps, as a function of v, Eq. (41)."""
         slope = quadratic.gradient + self.centre @ quadratic.hessian
         gradient = torch.einsum("csf,sf->c", self.slope, slope)
         curved = (self.slope @ quadratic.hessian).flatten(1)
