@@ -60,6 +60,7 @@ class Standing:
 
     Arguments:
         over_reference: Against joint pycma's targets.
+    at_its_end: Against the hardest of them alone, the cost that it has after the whole budget.
         over_envelope: Against the virtual best peer: at each budget, the lowest median cost that
             any peer has.
         over_best_peer: Against the one peer that is best on the problem, on the same targets.
@@ -67,6 +68,7 @@ class Standing:
     """
 
     over_reference: Comparison
+    at_its_end: Comparison
     over_envelope: Comparison
     over_best_peer: float
     best_peer: str
@@ -135,7 +137,10 @@ def _standing(
 ) -> Standing:
     over_envelope = compare(curve, best)
     ratio = over_envelope.factor / best_factor
-    return Standing(compare(curve, reference), over_envelope, ratio, best_peer)
+    end = Targets(reference.costs[-1:], reference.queries[-1:], reference.budget)
+    return Standing(
+        compare(curve, reference), compare(curve, end), over_envelope, ratio, best_peer
+    )
 
 
 def against(study: Study, reference: str) -> dict[str, dict[str, Comparison]]:
@@ -158,6 +163,7 @@ class Summary:
         over_reference: Geometric mean of the factors over joint pycma.
         behind_reference: On how many problems that factor is below 1.
         missed_reference: Share of joint pycma's targets missed.
+    at_its_end: Geometric mean of the factors at joint pycma's last cost.
         over_envelope: Geometric mean of the factors over the virtual best peer.
         missed_envelope: Share of its targets missed.
         over_best_peer: Geometric mean of the factors over each problem's best peer.
@@ -168,6 +174,7 @@ class Summary:
     over_reference: float
     behind_reference: int
     missed_reference: float
+    at_its_end: float
     over_envelope: float
     missed_envelope: float
     over_best_peer: float
@@ -185,6 +192,7 @@ def summary(places: Iterable[Standing]) -> Summary:
         geometric_mean(one.factor for one in references),
         sum(one.factor < 1 for one in references),
         _missed(references),
+        geometric_mean(place.at_its_end.factor for place in places),
         geometric_mean(one.factor for one in envelopes),
         _missed(envelopes),
         geometric_mean(best),

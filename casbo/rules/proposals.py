@@ -203,7 +203,7 @@ class Proposals:
         )
 
     def _with(self, noise: Tensor, samples: Tensor, costs: Tensor) -> Proposals:
-        most = max(LARGEST_WINDOW, min(LARGEST_RESPONSE, 2 * noise[:1].numel() + 20))
+        most = max(LARGEST_WINDOW, min(LARGEST_RESPONSE, 2 * math.prod(noise.shape[1:]) + 20))
         return replace(
             self,
             noise=torch.cat([noise.double().cpu(), self.noise])[:most],

@@ -45,7 +45,8 @@ def test_the_tables_tell_the_factors() -> None:
     found = cells(text, own)[0]
     assert float(found[3]) == pytest.approx(4, rel=0.1)
     assert found[4:6] == ["0%", "0"]
-    assert float(found[8]) == pytest.approx(4, rel=0.1)
+    assert float(found[6]) == pytest.approx(4, rel=0.1)
+    assert float(found[9]) == pytest.approx(4, rel=0.1)
     (mixture, by_problem) = cells(text, PROBLEMS[0])
     assert float(mixture[1]) == pytest.approx(4, rel=0.1)
     assert by_problem[2] == "0 of 10"
