@@ -1,12 +1,14 @@
 """Claim: under Theorem 4.4's schedule the average regret of `paper` falls like 1 / sqrt(T) or faster.
 
     python benchmarks/regret.py --figure docs/images/regret.svg
+    python benchmarks/regret.py --iterations 16000 --range 4 --costs "l1-ellipsoid 10" \
+        --schedules "theorem" "theorem, no pull" --dims
     python benchmarks/regret.py --iterations 500 --seeds 3 --dims 4 8
 
 Convex costs without a gradient at their minimum: |x - x*|_1 and sum c_i |x_i - x*_i| with c from 1
 to 10, of every step's state of a random rotation (linear in the noise), summed. The average regret
 (1/T) sum_t E J(mu_t, Sigma_t) - J* is the mean cost of all candidates asked for; J* is 0. Printed
-as Markdown: regret and its slope over the last factor 16 of T on a log-log plot, with Student's
+as Markdown: regret and its slope over the last factor of T on a log-log plot, with Student's
 95 % interval over the seeds, for the theorem's schedule, for constant steps, and for other readings
 of the theorem's sequences (docs/theory.md); then how the regret grows with D, after a quarter of the
 iterations. A run of 4,000 iterations takes about ten seconds, all of it some eight minutes.
@@ -32,10 +34,8 @@ from casbo.rules.schedule import Progress, TheoremSchedule
 from casbo_functions import Rotation
 
 CONDITIONS = {"l1": 1.0, "l1-ellipsoid 10": 10.0}
-#: What runs on every cost; the other readings run on the first one only.
+#: What runs on every cost; the other readings run on the first one only, unless asked for.
 EVERYWHERE = ("theorem", "constant steps")
-#: Slopes are of the last factor of so many in T.
-RANGE = 16
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,10 @@ def average_regret(
     return means.cumsum() / np.arange(1, iterations + 1), unit
 
 
-def slope(regret: np.ndarray) -> float:
-    """Of log regret against log T, least squares over the last factor `RANGE` of T."""
+def slope(regret: np.ndarray, factor: int) -> float:
+    """Of log regret against log T, least squares over the last factor of T."""
     T = len(regret)
-    times = np.unique(np.geomspace(max(T // RANGE, 1), T, 40).astype(int))
+    times = np.unique(np.geomspace(max(T // factor, 1), T, 40).astype(int))
     return float(np.polyfit(np.log(times), np.log(regret[times - 1]), 1)[0])
 
 
@@ -175,7 +175,7 @@ def interval(values: Sequence[float]) -> str:
 
 def schedules(options: argparse.Namespace) -> dict[tuple[str, str], np.ndarray]:
     """Run every reading on every problem, print the table; regrets with shape (seeds, T)."""
-    first, last = max(options.iterations // RANGE, 1), options.iterations
+    first, last = max(options.iterations // options.range, 1), options.iterations
     print(
         f"D = {options.dim}, K = {options.steps}, N = {options.population}, "
         f"{options.seeds} seeds\n\n"
@@ -183,10 +183,9 @@ def schedules(options: argparse.Namespace) -> dict[tuple[str, str], np.ndarray]:
         "|---|---|---|---|---|---|---|"
     )
     curves = {}
-    for problem, condition in CONDITIONS.items():
-        for name, rule in READINGS.items():
-            if problem != next(iter(CONDITIONS)) and name not in EVERYWHERE:
-                continue
+    for problem in options.costs:
+        for name in options.schedules or (READINGS if problem == "l1" else EVERYWHERE):
+            condition, rule = CONDITIONS[problem], READINGS[name]
             runs, bounds = [], []
             for seed in range(options.seeds):
                 cost = NonSmooth.draw(condition, options.dim, options.steps, seed)
@@ -200,7 +199,7 @@ def schedules(options: argparse.Namespace) -> dict[tuple[str, str], np.ndarray]:
             curves[problem, name] = np.array(runs)
             shown = [f"{np.mean(curves[problem, name][:, T - 1]):.3g}" for T in (1, first, last)]
             bound = f"{np.mean(bounds):.3g}" if name == "theorem" else "-"
-            slopes = interval([slope(run) for run in runs])
+            slopes = interval([slope(run, options.range) for run in runs])
             print(f"| {problem} | {name} | {' | '.join(shown)} | {bound} | {slopes} |", flush=True)
     return curves
 
@@ -229,8 +228,9 @@ def draw(curves: dict[tuple[str, str], np.ndarray], path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(8.5, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(CONDITIONS))
-    for axes, problem in zip(panels, CONDITIONS, strict=True):
+    costs = list(dict.fromkeys(problem for problem, _ in curves))
+    panels = figure.subplots(1, len(costs), squeeze=False)[0]
+    for axes, problem in zip(panels, costs, strict=True):
         for color, name in zip(COLORS, READINGS, strict=True):
             if (problem, name) not in curves:
                 continue
@@ -240,8 +240,8 @@ def draw(curves: dict[tuple[str, str], np.ndarray], path: Path) -> None:
             axes.plot(T, mean, color=color, label=name)
             low, high = runs.min(0)[T - 1], runs.max(0)[T - 1]
             axes.fill_between(T, low, high, color=color, alpha=0.15, linewidth=0)
-        end = curves[problem, "theorem"].mean(0)[-1]
-        guide = end * (T / T[-1]) ** -0.5
+        end = min(curves[key].mean(0)[-1] for key in curves if key[0] == problem)
+        guide = 0.7 * end * (T / T[-1]) ** -0.5
         axes.plot(T, guide, color="black", linestyle=":", label="slope -1/2")
         axes.set(xscale="log", yscale="log", xlabel="iterations T", title=problem)
     panels[0].set_ylabel("average regret")
@@ -250,16 +250,37 @@ def draw(curves: dict[tuple[str, str], np.ndarray], path: Path) -> None:
     print(f"\nfigure: {path}")
 
 
+def count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {number}")
+    return number
+
+
+def picture(text: str) -> Path:
+    """A path that matplotlib can draw to, for argparse."""
+    path = Path(text)
+    if path.suffix not in {".svg", ".png", ".pdf"}:
+        raise argparse.ArgumentTypeError(f"expected .svg, .png or .pdf, got {path.name!r}")
+    return path
+
+
 def main() -> None:
     """Read the arguments, run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--iterations", type=int, default=4000, help="T")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--dim", type=int, default=5, help="D of the comparison of schedules")
-    parser.add_argument("--steps", type=int, default=4, help="K")
-    parser.add_argument("--population", type=int, default=20, help="N")
-    parser.add_argument("--dims", type=int, nargs="*", default=[4, 8, 16], help="D to compare")
-    parser.add_argument("--figure", type=Path, help="where to draw the regret, such as regret.svg")
+    parser.add_argument("--iterations", type=count, default=4000, help="T")
+    parser.add_argument("--seeds", type=count, default=5)
+    parser.add_argument("--dim", type=count, default=5, help="D of the comparison of schedules")
+    parser.add_argument("--steps", type=count, default=4, help="K")
+    parser.add_argument("--population", type=count, default=20, help="N")
+    parser.add_argument("--range", type=count, default=16, help="slopes are of this factor of T")
+    parser.add_argument("--costs", nargs="*", choices=CONDITIONS, default=list(CONDITIONS))
+    parser.add_argument("--schedules", nargs="*", choices=READINGS, help="only these")
+    parser.add_argument("--dims", type=count, nargs="*", default=[4, 8, 16], help="D to compare")
+    parser.add_argument(
+        "--figure", type=picture, help="where to draw the regret, such as regret.svg"
+    )
     options = parser.parse_args()
     curves = schedules(options)
     if options.figure is not None:

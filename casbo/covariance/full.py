@@ -143,7 +143,9 @@ class Full(Covariance):
 
     def spectrum(self) -> Tensor:
         eigenvalues = torch.linalg.eigvalsh(self.dense())
-        return eigenvalues.maximum(eigenvalues[:, -1:] * torch.finfo(eigenvalues.dtype).eps)
+        least = eigenvalues[:, -1:] * torch.finfo(eigenvalues.dtype).eps
+        spectrum: Tensor = eigenvalues.maximum(least)
+        return spectrum
 
     def logdet(self) -> Tensor:
         return self.shape[1] * self.variance.log() + self.logdets

@@ -80,7 +80,7 @@ def forbidden(package: str) -> set[str]:
     allowed = {
         "casbo": {"casbo"},
         "benchmarks": {*PACKAGES, "benchmarks"},
-        "tests": {*PACKAGES, "tests"},
+        "tests": {*PACKAGES, "benchmarks", "tests"},
         "docs": set(PACKAGES),
     }
     return everything - allowed.get(package, {"casbo", package})
