@@ -94,7 +94,7 @@ def test_every_base_function_has_bars() -> None:
     assert BARS.keys() == FORMULAS.keys()
 
 
-@pytest.mark.parametrize(("index", "function"), enumerate(BARS))
+@pytest.mark.parametrize(("index", "function"), list(enumerate(BARS)))
 def test_convergence_in_2000_queries(index: int, function: str) -> None:
     """Terminal and cumulative scores in turn; all pairs are in the slow tests."""
     check(function, (8, 4), 2_000, 0, cumulative=bool(index % 2))
