@@ -1,0 +1,91 @@
+"""Tables and the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..optimizers.methods import METHODS
+from .cases import Case
+from .measurement import PEERS
+
+Measured = Sequence[tuple[Case, Mapping[str, Any]]]
+
+
+def cost_table(measured: Measured) -> str:
+    """Milliseconds of the engine without drawing, beside both limits; memory."""
+    lines = [
+        "| size | ask + tell | of that drawing | cheapest | ratio | usual | ratio | peak MiB | state | noise (N, K, D) |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case, found in measured:
+        work = found["engine"] - found["drawing"]
+        ratios = [
+            f"{found[name] * 1e3:.3g} | {work / found[name]:.2f}" for name in ("cheapest", "usual")
+        ]
+        lines.append(
+            f"| {case.title} | {found['engine'] * 1e3:.3g} | {found['drawing'] * 1e3:.3g} | "
+            f"{' | '.join(ratios)} | {found['peak']:,.0f} | {found['state']:,.0f} | "
+            f"{case.population_bytes / 2**20:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def peer_table(measured: Measured) -> str:
+    """Seconds and MiB of every peer that keeps a covariance, and the engine's."""
+    lines = [
+        "| size | casbo | " + " | ".join(METHODS[name].title for name in PEERS) + " |",
+        "|---|---|" + "---|" * len(PEERS),
+    ]
+    for case, found in measured:
+        own = _seconds_and_memory({"seconds": found["engine"], "peak": found["peak"]})
+        cells = [_seconds_and_memory(found["peers"][name]) for name in PEERS]
+        lines.append(f"| {case.title} | {own} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(growth: Mapping[str, Measured], path: Path) -> Path:
+    """Milliseconds against D, K, N and rank, of the engine and of the cheapest linear algebra."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    colours = {"full": "#c1440e", "low_rank": "#2f5f8a"}
+    names = {"full": "Full", "low_rank": "LowRank"}
+    fields = {"D": "dim", "K": "steps", "N": "population", "rank": "rank"}
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "casbo", "font.size": 8}):
+        figure = Figure(figsize=(9.6, 3.0), layout="constrained")
+        for axes, (name, measured) in zip(
+            figure.subplots(1, len(growth)), growth.items(), strict=True
+        ):
+            for kind, colour in colours.items():
+                rows = [(case, found) for case, found in measured if case.covariance == kind]
+                if not rows:
+                    continue
+                sizes = [getattr(case, fields[name]) for case, _ in rows]
+                work = [1e3 * (found["engine"] - found["drawing"]) for _, found in rows]
+                bare = [1e3 * found["cheapest"] for _, found in rows]
+                fixed = rows[0][0]
+                at = {"D": fixed.dim, "K": fixed.steps, "N": fixed.population}
+                label = f"{names[kind]}, " + ", ".join(
+                    f"{key} = {value:,}" for key, value in at.items() if key != name
+                )
+                axes.plot(sizes, work, "o-", color=colour, markersize=3, label=label)
+                axes.plot(sizes, bare, "--", color=colour, linewidth=1)
+            axes.set_xscale("log", base=2)
+            axes.set_yscale("log")
+            axes.set_xlabel(name)
+            axes.legend(frameon=False, fontsize=6)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.axes[0].set_ylabel("ms an iteration (dashed: bare linear algebra)")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=130)
+    return path
+
+
+def _seconds_and_memory(found: Mapping[str, Any]) -> str:
+    if "infeasible" in found:
+        return f"infeasible ({found['infeasible']})"
+    if "over" in found:
+        return f"> {found['over']:.0f} s"
+    return f"{found['seconds']:.3g} s, {found['peak']:,.0f} MiB"
