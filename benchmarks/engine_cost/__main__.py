@@ -11,6 +11,7 @@ from typing import Any
 from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 
+from ..command_line import exit_code
 from .cases import CASES, GROWTH, PEER_CASES, Case
 from .measurement import PEERS, in_process
 from .report import cost_table, draw, peer_table
@@ -19,12 +20,7 @@ from .report import cost_table, draw, peer_table
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments, by default the command line's, say; 0 if it was done."""
     options = parser().parse_args(arguments)
-    try:
-        measure(options)
-    except CasboError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: measure(options))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..figure_file import figure_file
+from ..markdown import table
 from ..optimizers.methods import METHODS
 from .cases import Case
 from .measurement import PEERS
@@ -15,46 +17,40 @@ Measured = Sequence[tuple[Case, Mapping[str, Any]]]
 
 def cost_table(measured: Measured) -> str:
     """Milliseconds of the engine without drawing, beside both limits; memory."""
-    lines = [
-        "| size | ask + tell | of that drawing | cheapest | ratio | usual | ratio | peak MiB | state | noise (N, K, D) |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+    head = [
+        *("size", "ask + tell", "of that drawing", "cheapest", "ratio", "usual", "ratio"),
+        *("peak MiB", "state", "noise (N, K, D)"),
     ]
+    rows = []
     for case, found in measured:
         work = found["engine"] - found["drawing"]
-        ratios = [
-            f"{found[name] * 1e3:.3g} | {work / found[name]:.2f}" for name in ("cheapest", "usual")
+        limits = [
+            cell
+            for name in ("cheapest", "usual")
+            for cell in (f"{found[name] * 1e3:.3g}", f"{work / found[name]:.2f}")
         ]
-        lines.append(
-            f"| {case.title} | {found['engine'] * 1e3:.3g} | {found['drawing'] * 1e3:.3g} | "
-            f"{' | '.join(ratios)} | {found['peak']:,.0f} | {found['state']:,.0f} | "
-            f"{case.population_bytes / 2**20:,.0f} |"
-        )
-    return "\n".join(lines)
+        times = [f"{found[name] * 1e3:.3g}" for name in ("engine", "drawing")]
+        memory = [found["peak"], found["state"], case.population_bytes / 2**20]
+        rows.append([case.title, *times, *limits, *(f"{size:,.0f}" for size in memory)])
+    return table(head, rows)
 
 
 def peer_table(measured: Measured) -> str:
     """Seconds and MiB of every peer that keeps a covariance, and the engine's."""
-    lines = [
-        "| size | casbo | " + " | ".join(METHODS[name].title for name in PEERS) + " |",
-        "|---|---|" + "---|" * len(PEERS),
-    ]
+    rows = []
     for case, found in measured:
         own = _seconds_and_memory({"seconds": found["engine"], "peak": found["peak"]})
-        cells = [_seconds_and_memory(found["peers"][name]) for name in PEERS]
-        lines.append(f"| {case.title} | {own} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        theirs = [_seconds_and_memory(found["peers"][name]) for name in PEERS]
+        rows.append([case.title, own, *theirs])
+    return table(["size", "casbo", *(METHODS[name].title for name in PEERS)], rows)
 
 
 def draw(growth: Mapping[str, Measured], path: Path) -> Path:
     """Milliseconds against D, K, N and rank, of the engine and of the cheapest linear algebra."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     colours = {"full": "#c1440e", "low_rank": "#2f5f8a"}
     names = {"full": "Full", "low_rank": "LowRank"}
     fields = {"D": "dim", "K": "steps", "N": "population", "rank": "rank"}
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "casbo", "font.size": 8}):
-        figure = Figure(figsize=(9.6, 3.0), layout="constrained")
+    with figure_file(path, 9.6, 3.0, **{"font.size": 8}) as figure:
         for axes, (name, measured) in zip(
             figure.subplots(1, len(growth)), growth.items(), strict=True
         ):
@@ -78,8 +74,6 @@ def draw(growth: Mapping[str, Measured], path: Path) -> Path:
             axes.legend(frameon=False, fontsize=6)
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_ylabel("ms an iteration (dashed: bare linear algebra)")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=130)
     return path
 
 

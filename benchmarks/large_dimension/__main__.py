@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from casbo.atomic import write_atomically
-from casbo.errors import CasboError
 
+from ..command_line import exit_code
 from ..optimizers.peer import Task
 from .curves import Run, run
-from .report import draw, grouped, table, verdict
+from .report import draw, gains, grouped, verdict
 from .scores import PROBLEMS
 from .searchers import BESIDES, METHODS, USUAL
 
@@ -22,12 +22,7 @@ from .searchers import BESIDES, METHODS, USUAL
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments, by default the command line's, say; 0 if it was done."""
     options = parser().parse_args(arguments)
-    try:
-        report(options, measured(options))
-    except CasboError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: report(options, measured(options)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,7 +73,7 @@ def report(options: argparse.Namespace, runs: list[Run]) -> None:
     )
     found = grouped(runs)
     for problem, methods in found.items():
-        print(table(problem, methods, marks), verdict(methods, marks), "", sep="\n\n")
+        print(gains(problem, methods, marks), verdict(methods, marks), "", sep="\n\n")
     if options.out:
         lines = json.dumps([run.to_json() for run in runs], indent=1)
         write_atomically(options.out, lines.encode())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..figure_file import figure_file
+from ..markdown import table
 from .curves import Run
 from .scores import PROBLEMS
 from .searchers import METHODS
@@ -43,15 +45,10 @@ def grouped(runs: Sequence[Run]) -> Grouped:
     }
 
 
-def table(problem: str, methods: Mapping[str, Sequence[Run]], marks: Sequence[int]) -> str:
+def gains(problem: str, methods: Mapping[str, Sequence[Run]], marks: Sequence[int]) -> str:
     """A Markdown table of one problem: gains and norms after the queries given, means over seeds."""
     heads = [f"{what}, {mark:,}" for mark in marks for what in ("gain", "norm", "on the shell")]
-    lines = [
-        f"**{PROBLEMS[problem].title}**",
-        "",
-        "| method | " + " | ".join(heads) + " | mean sample | seconds |",
-        "|---|" + "---|" * (len(heads) + 2),
-    ]
+    rows = []
     for name, runs in methods.items():
         cells = []
         for mark in marks:
@@ -61,10 +58,9 @@ def table(problem: str, methods: Mapping[str, Sequence[Run]], marks: Sequence[in
         inside = name == "subspace"  # whose mean says nothing of the other directions
         last = "-" if inside else f"{_mean(runs, marks[-1], 'mean_gain'):.1f}"
         seconds = float(np.mean([run.seconds for run in runs]))
-        lines.append(
-            f"| {METHODS[name].title} | " + " | ".join(cells) + f" | {last} | {seconds:.3g} |"
-        )
-    return "\n".join(lines)
+        rows.append([METHODS[name].title, *cells, last, f"{seconds:.3g}"])
+    title = f"**{PROBLEMS[problem].title}**"
+    return f"{title}\n\n" + table(["method", *heads, "mean sample", "seconds"], rows)
 
 
 def verdict(methods: Mapping[str, Sequence[Run]], marks: Sequence[int]) -> str:
@@ -90,13 +86,9 @@ def verdict(methods: Mapping[str, Sequence[Run]], marks: Sequence[int]) -> str:
 
 def draw(runs: Grouped, path: Path) -> Path:
     """Gain against drift, and gain on the shell against queries, one column a problem."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     order = [name for name in METHODS if any(name in methods for methods in runs.values())]
     colours = dict(zip(order, COLOURS, strict=False))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "casbo", "font.size": 8}):
-        figure = Figure(figsize=(3.1 * len(runs), 5.2), layout="constrained")
+    with figure_file(path, 3.1 * len(runs), 5.2, **{"font.size": 8}) as figure:
         axes = figure.subplots(2, len(runs), squeeze=False)
         for column, (problem, methods) in enumerate(runs.items()):
             top, bottom = axes[0, column], axes[1, column]
@@ -121,8 +113,6 @@ def draw(runs: Grouped, path: Path) -> Path:
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
         for one in axes.flat:
             one.spines[["top", "right"]].set_visible(False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=130)
     return path
 
 

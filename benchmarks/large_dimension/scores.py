@@ -2,7 +2,7 @@
 
 Directions are random and found by nobody but the search. With Q queries and Q far below K D, all
 that can be known of a linear score's direction gives sqrt(Q) standard deviations to noise of the
-usual norm (docs/benchmarks-engine.md).
+usual norm.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ import time
 from ast import literal_eval
 from pathlib import Path
 
+from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 from casbo_functions import SUITES, ProblemSpec
 
+from ..command_line import exit_code
 from .methods import METHODS
 from .runs import carry_out, missing, planned
 
@@ -25,14 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments, by default the command line's, say; 0 if it was done."""
     options = parser().parse_args(arguments)
     try:
-        options.action(options)
-    except CasboError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return exit_code(lambda: options.action(options))
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -142,7 +140,7 @@ def tables(options: argparse.Namespace) -> None:
     """Print or write the tables; draw the figure."""
     from .curves import load
     from .figure import draw
-    from .tables import Report, replace_text, write_between_marks
+    from .tables import Report, write_between_marks
 
     if options.figure is not None and options.figure.suffix not in {".svg", ".png"}:
         raise CasboError(f"Expected --figure to end in .svg or .png, got {options.figure.name!r}.")
@@ -159,7 +157,8 @@ def tables(options: argparse.Namespace) -> None:
     else:
         write_between_marks(options.write, report.markdown())
     if options.json is not None:
-        replace_text(options.json, json.dumps(report.as_json(), indent=1) + "\n")
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.json, (json.dumps(report.as_json(), indent=1) + "\n").encode())
     if options.figure is not None:
         draw(study, options.figure)
 

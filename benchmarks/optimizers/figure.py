@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..figure_file import figure_file
 from .curves import Study
 from .factors import envelope, is_peer, queries_to, targets_of
 from .methods import title
@@ -44,15 +45,10 @@ def runtime_distribution(study: Study) -> dict[str, np.ndarray]:
 
 def draw(study: Study, path: Path) -> Path:
     """Draw all methods' runtime distributions, each labelled at its end; the suffix is the format."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     shares = runtime_distribution(study)
     order = sorted(shares, key=lambda name: shares[name][-1])
     queries = study.population * np.arange(1, study.queries // study.population + 1)
-    # text as text and fixed identifiers: a small file that changes only with the data
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "casbo"}):
-        figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    with figure_file(path, 7.5, 4.6) as figure:
         axes = figure.subplots()
         colours = _colours(order)
         for name in order:
@@ -65,8 +61,6 @@ def draw(study: Study, path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("score queries")
         axes.set_ylabel("share of targets reached")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=130)
     return path
 
 

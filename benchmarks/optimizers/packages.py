@@ -10,7 +10,6 @@ import torch
 
 import casbo
 from casbo.errors import require
-from casbo.rules.proposals import LARGEST_SAMPLE
 
 from .peer import JointPeer, Peer, Task, with_worst_for_failed
 
@@ -142,9 +141,7 @@ class Casbo(Peer):
         self.optimizer.tell(torch.from_numpy(told))
 
     def tell_with_samples(self, scores: np.ndarray, samples: np.ndarray) -> None:
-        if not (
-            self.samples and self.optimizer.wants_samples and samples.shape[-1] <= LARGEST_SAMPLE
-        ):
+        if not self.samples:
             self.tell(scores)
             return
         told, seen = (scores, samples) if self.cumulative else (scores[:, 0], samples[:, 0])

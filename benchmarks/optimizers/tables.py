@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 from casbo_functions import ProblemSpec
 
+from ..markdown import table
 from .curves import SOLVED, Study
 from .factors import (
     PENALTY,
@@ -236,12 +238,6 @@ class Report:
         return "\n\n".join(parts)
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
 def write_between_marks(page: Path, text: str) -> None:
     """Put the text between the marks of a page, in place of what is there.
 
@@ -256,15 +252,7 @@ def write_between_marks(page: Path, text: str) -> None:
     if found is None:
         raise CasboError(f"Expected the marks {BEGIN} and {END} in {page}; they are not there.")
     new = old[: found.start()] + f"{BEGIN}\n{text}\n{END}" + old[found.end() :]
-    replace_text(page, new)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    write_atomically(page, new.encode())
 
 
 def _factor(value: float) -> str:

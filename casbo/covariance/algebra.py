@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from casbo.covariance.base import Form, Statistics
+from casbo.covariance.base import Form
 
 #: Smallest eigenvalue of A: the eigenvalues of beta M are clipped from below at -0.9.
 SMALLEST_FACTOR = 0.1
@@ -49,15 +49,6 @@ def power(inner: Tensor, form: Form) -> Tensor:
         return inner
     inverse: Tensor = torch.cholesky_inverse(torch.linalg.cholesky(inner))
     return inverse
-
-
-def elementwise(variance: Tensor, moment: Tensor, statistics: Statistics, form: Form) -> Tensor:
-    """The update where all matrices are diagonal, from their diagonals with shape (G, n)."""
-    if statistics.pooling:
-        pooled = (variance * moment).mean(0) / variance
-        moment = torch.lerp(moment, pooled, statistics.pooling)
-    inner = (1 + statistics.shift[:, None] + moment).clamp_min(SMALLEST_FACTOR)  # Eqs. (5), (7)
-    return bounded(variance / inner if form == "precision" else variance * inner)  # Eq. (6)
 
 
 def pulled_variance(variance: Tensor, keep: float) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from casbo.covariance.algebra import symmetric
+
 BISECTIONS = 60
 #: Shift added to a Hessian that is singular, relative to its largest eigenvalue.
 SMALLEST_SHIFT = 1e-14
@@ -21,7 +23,7 @@ def minimum_in_ball(gradient: Tensor, hessian: Tensor, radius: float) -> Tensor:
     In the hard case, where the gradient has no part along the most negative curvature, the point
     returned lies inside the ball.
     """
-    values, vectors = torch.linalg.eigh(0.5 * (hessian + hessian.T))
+    values, vectors = torch.linalg.eigh(symmetric(hessian))
     along = vectors.T @ gradient
     largest = float(values.abs().max()) + TINY
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from casbo.covariance.algebra import elementwise, pulled_variance, scaled_variance
-from casbo.covariance.base import Covariance, Form, Statistics
+from casbo.covariance.base import Statistics
+from casbo.covariance.elementwise import Elementwise
 
 
 @dataclass(frozen=True)
-class Isotropic(Covariance):
+class Isotropic(Elementwise):
     """One variance per Gaussian, with shape (G, 1), for m coordinates."""
 
-    variance: Tensor
     coordinates: int
 
     @classmethod
@@ -34,44 +33,12 @@ class Isotropic(Covariance):
     def shape(self) -> tuple[int, int]:
         return self.variance.shape[0], self.coordinates
 
-    @property
-    def width(self) -> int:
-        return 1
-
-    def color(self, whitened: Tensor) -> Tensor:
-        return whitened * self.variance.sqrt()
-
-    def whiten(self, vectors: Tensor) -> Tensor:
-        return vectors * self.variance.rsqrt()
-
-    def updated(self, statistics: Statistics, form: Form) -> Self:
-        squares = statistics.vectors.square().mean(-1)
-        moment = (statistics.coefficients * squares).sum(0)[:, None]
-        return replace(self, variance=elementwise(self.variance, moment, statistics, form))
-
-    def pulled(self, keep: float) -> Self:
-        return replace(self, variance=pulled_variance(self.variance, keep))
-
-    def shrink(self, vectors: Tensor, keep: float) -> Tensor:
-        return vectors * (keep / (keep + (1 - keep) * self.variance))
-
-    def scaled(self, factor: float | Tensor) -> Self:
-        return replace(self, variance=scaled_variance(self.variance, factor))
-
-    def spectrum(self) -> Tensor:
-        return self.variance
-
     def logdet(self) -> Tensor:
         return self.coordinates * self.variance[:, 0].log()
 
-    def variances(self) -> Tensor:
-        return self.variance.expand(self.shape)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"variance": self.variance}
-
-    def with_tensors(self, tensors: dict[str, Tensor]) -> Self:
-        return replace(self, variance=tensors["variance"].to(self.variance))
-
     def settings(self) -> dict[str, Any]:
-        return {"kind": type(self).__name__, "coordinates": self.coordinates}
+        return {**super().settings(), "coordinates": self.coordinates}
+
+    def _moment(self, statistics: Statistics) -> Tensor:
+        squares = statistics.vectors.square().mean(-1)
+        return (statistics.coefficients * squares).sum(0)[:, None]

@@ -16,6 +16,9 @@ from casbo.credit import Costs
 from casbo.errors import CasboError
 from casbo.spaces import Layout
 
+#: Added to or put in place of a zero that something is divided by.
+TINY = 1e-300
+
 
 @dataclass(frozen=True)
 class State:

@@ -17,13 +17,11 @@ from torch import Tensor
 
 from casbo.covariance import Covariance, Statistics
 from casbo.credit import Costs, by_rank
-from casbo.rules.base import Rule, Setting, State, by_gaussian, check_options, like
+from casbo.rules.base import TINY, Rule, Setting, State, by_gaussian, check_options, like
 from casbo.rules.proposals import Proposals
 from casbo.rules.relevance import RATE, signal, wiener
 from casbo.rules.sampled import Sampled
 from casbo.rules.step_size import StepSize
-
-TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class Default(Rule):
         mean = state.mean + step
         memory = {"path": path, "signal": signal_, **sizes.tensors()}
         if proposals is not None:
-            proposals, outstanding = proposals.updated(state, draws, seen)
+            proposals, outstanding = proposals.updated(state, seen)
             mean = mean if outstanding is None else outstanding  # Eq. (44)
             memory |= proposals.tensors()
         if self.prior_pull:

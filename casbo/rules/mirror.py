@@ -55,20 +55,38 @@ class MirrorStep:
             shift: With shape (G,).
         """
         beta, rho = self.mean_step, self.prior_pull
-        gradient = (mean_weights[..., None] * draws).sum(0)  # Sigma^{1/2} g, Eq. (15)
         steps = self.covariance_step
         statistics = Statistics(draws, steps * covariance_weights, steps * shift)  # Eq. (16)
         keep = 1 / (1 + self.covariance_step * rho)
         covariance = state.covariance.updated(statistics, "precision").pulled(keep)  # Eq. (8)
         keep = 1 / (1 + beta * rho)
         if self.mean_form == "mean":
-            moved = state.mean - beta * state.covariance.color(gradient[None])[0]
-            mean = state.covariance.shrink(moved, keep)  # Eq. (17)
+            mean = mean_step(state, draws, mean_weights, beta, keep)
         else:
+            gradient = _whitened_gradient(draws, mean_weights)
             plain = state.covariance.gradient(gradient[None])[0]  # g
             slope = keep * beta * plain + (1 - keep) * state.mean
             mean = state.mean - covariance.apply(slope[None])[0]  # Eq. (18)
         return State(mean, covariance, state.memory)
+
+
+def mean_step(state: State, draws: Tensor, weights: Tensor, beta: float, keep: float) -> Tensor:
+    """The mean after a step in the mean form, Eq. (17).
+
+    Arguments:
+        state: The present state.
+        draws: z with shape (J, G, m).
+        weights: With shape (J, G), so that their sum over z is Sigma^{1/2} g.
+        beta: The step size.
+        keep: w, the share that the pull to the prior leaves.
+    """
+    step = state.covariance.color(_whitened_gradient(draws, weights)[None])[0]
+    return state.covariance.shrink(state.mean - beta * step, keep)
+
+
+def _whitened_gradient(draws: Tensor, weights: Tensor) -> Tensor:
+    """Sigma^{1/2} g with shape (G, m), Eq. (15)."""
+    return (weights[..., None] * draws).sum(0)
 
 
 def check_mirror_options(mean_form: str, prior_pull: float) -> None:

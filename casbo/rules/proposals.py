@@ -10,8 +10,8 @@ See docs/method.md, equations (39) to (44).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from casbo.covariance import minimum_in_ball
 from casbo.credit import Costs
 from casbo.rules.base import Setting, State
+from casbo.rules.remembered import Remembered
 from casbo.rules.sampled import Sampled
 from casbo.rules.surrogate import Quadratic, Response
 
@@ -42,7 +43,7 @@ OUTSTANDING = 1.5
 
 
 @dataclass(frozen=True)
-class Proposals:
+class Proposals(Remembered):
     """What is remembered of scored candidates and of the model's luck; float64 on the CPU.
 
     Arguments:
@@ -61,6 +62,8 @@ class Proposals:
     wait: Tensor
     gap: Tensor
 
+    prefix: ClassVar[str] = "proposals"
+
     @classmethod
     def start(cls, setting: Setting) -> Proposals:
         """Before the first population."""
@@ -75,15 +78,6 @@ class Proposals:
             one,
             one,
         )
-
-    @classmethod
-    def of(cls, memory: Mapping[str, Tensor]) -> Proposals:
-        """The inverse of `tensors`."""
-        return cls(**{name: memory[f"proposals.{name}"] for name in cls.__dataclass_fields__})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name, for a rule's memory."""
-        return {f"proposals.{name}": getattr(self, name) for name in self.__dataclass_fields__}
 
     @staticmethod
     def possible(setting: Setting) -> bool:
@@ -135,19 +129,15 @@ class Proposals:
         order = self.costs.flatten()[latest] if terminal else points[latest].square().sum(1)
         return torch.arange(min(wide, len(points))), latest[order.argsort(stable=True)[:narrow]]
 
-    def updated(
-        self, state: State, draws: Tensor, seen: Sampled
-    ) -> tuple[Proposals, Tensor | None]:
+    def updated(self, state: State, seen: Sampled) -> tuple[Proposals, Tensor | None]:
         """The next memory, and a proposal that is to become the mean (G, m), if one stands out.
 
         Arguments:
             state: The one that the candidates were drawn in.
-            draws: Their whitened draws, with shape (N, R, m), proposed ones in places 0 and N/2.
-            seen: The same, sorted, with its costs.
+            seen: The candidates, with their costs.
         """
         following, outstanding = self._judged(seen) if self.due else (self._waiting(), None)
-        order = seen.order(len(draws))
-        learned = state.mean + state.covariance.color(draws[order])
+        learned = state.mean + state.covariance.color(seen.draws)
         found = None if outstanding is None else learned[seen.mirrored + outstanding]
         return following._remembering(learned, seen.costs), found
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from casbo.credit import Costs
+from casbo.rules.base import TINY
 
 #: A proposed draw counts with at most this many standard deviations beyond a usual length.
 LONGEST_DRAW = 2.0
-TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ class Sampled:
         half = len(draws) // 2
         if not proposed:
             return cls(draws[:half], draws[:0], costs)
-        sorted_ = costs.of(torch.tensor(_order(len(draws))))
-        return cls(draws[1:half], draws[[0, half]], sorted_)
+        order = [*range(1, half), *range(half + 1, len(draws)), 0, half]
+        return cls(draws[1:half], draws[[0, half]], costs.of(torch.tensor(order)))
 
-    def order(self, population: int) -> list[int]:
-        """The numbers that the sorted candidates have in their population of N."""
-        return _order(population) if len(self.proposed) else list(range(population))
+    @property
+    def draws(self) -> Tensor:
+        """Whitened draws of all candidates, in the order of the costs: with shape (N, R, m)."""
+        return torch.cat([self.half, -self.half, self.proposed])
 
     @property
     def mirrored(self) -> int:
@@ -84,8 +85,3 @@ class Sampled:
             return pairs
         single = weights[2 * P :]
         return torch.cat([pairs, single if scale is None else scale * single])
-
-
-def _order(population: int) -> list[int]:
-    half = population // 2
-    return [*range(1, half), *range(half + 1, population), 0, half]

@@ -14,8 +14,8 @@ to (T10).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from torch import Tensor
 from casbo.covariance import Covariance, Statistics
 from casbo.credit import Costs, score_to_go
 from casbo.rules.base import State, check_options
+from casbo.rules.mirror import mean_step
+from casbo.rules.remembered import Remembered
 
 #: Share of nu that every direction's precision grows by, whatever was seen: Eq. (T4).
 FLOOR = 0.5
@@ -96,9 +98,8 @@ class TheoremSchedule:
             t: 1, 2, ...
         """
         beta = self.mean_step(t)
-        gradient = (slopes[..., None] * draws).sum(0)
-        moved = state.mean - beta * state.covariance.color(gradient[None])[0]
-        mean = state.covariance.shrink(moved, 1 / (1 + beta * self.pull(t)))  # Eq. (T2)
+        keep = 1 / (1 + beta * self.pull(t))
+        mean = mean_step(state, draws, slopes, beta, keep)  # Eq. (T2)
         return State(mean, self._grown(state.covariance, draws, curvatures, t), state.memory)
 
     def _grown(self, covariance: Covariance, draws: Tensor, weights: Tensor, t: int) -> Covariance:
@@ -114,7 +115,7 @@ class TheoremSchedule:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Remembered):
     """What the schedule remembers between iterations; float64 on the CPU.
 
     Arguments:
@@ -125,20 +126,13 @@ class Progress:
     iteration: Tensor
     unit: Tensor
 
+    prefix: ClassVar[str] = "schedule"
+
     @classmethod
     def start(cls) -> Progress:
         """Before the first population."""
         zero = torch.zeros((), dtype=torch.float64)
         return cls(zero, zero)
-
-    @classmethod
-    def of(cls, memory: Mapping[str, Tensor]) -> Progress:
-        """The inverse of `tensors`."""
-        return cls(memory["schedule.iteration"], memory["schedule.unit"])
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name, for a rule's memory."""
-        return {"schedule.iteration": self.iteration, "schedule.unit": self.unit}
 
     def after(self, costs: Costs) -> Progress:
         """With one population more."""

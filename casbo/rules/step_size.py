@@ -10,14 +10,16 @@ See docs/method.md, equations (33) to (37).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from casbo.credit import Costs
+from casbo.rules.base import TINY
 from casbo.rules.relevance import signal
+from casbo.rules.remembered import Remembered
 
 LOG_CHANGE_LIMIT = 0.15
 LINEARITY_RATE = 0.1
@@ -28,11 +30,10 @@ RELIABILITY_RATE = 0.1
 #: The share of linear signal is 1 before it is measured, with this variance.
 PRIOR_VARIANCE = 0.25
 SMALLEST_RELIABILITY = 0.05
-TINY = 1e-300
 
 
 @dataclass(frozen=True)
-class StepSize:
+class StepSize(Remembered):
     """What the step-size rule remembers; all float64 on the CPU.
 
     Arguments:
@@ -49,21 +50,14 @@ class StepSize:
     iterations: Tensor
     previous: Tensor
 
+    prefix: ClassVar[str] = "step"
+
     @classmethod
     def start(cls, population: int) -> StepSize:
         """Before the first population of N candidates."""
         zero = torch.zeros((), dtype=torch.float64)
         previous = torch.full((population,), torch.nan, dtype=torch.float64)
         return cls(zero + 1, zero, zero, zero, previous)
-
-    @classmethod
-    def of(cls, memory: Mapping[str, Tensor]) -> StepSize:
-        """The inverse of `tensors`."""
-        return cls(**{name: memory[f"step.{name}"] for name in cls.__dataclass_fields__})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name, for a rule's memory."""
-        return {f"step.{name}": getattr(self, name) for name in self.__dataclass_fields__}
 
     def updated(
         self, draws: Tensor, credit: Tensor, costs: Costs, mass: float, limits: tuple[float, float]

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from casbo.rules.base import TINY
+
 #: Noise levels that the costs' regression chooses from, in units of its prior variance.
 NOISE_LEVELS = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1)
 RESPONSE_RIDGE = 1e-6
-TINY = 1e-300
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from benchmarks.markdown import table
 from benchmarks.optimizers.__main__ import main
 from benchmarks.optimizers.curves import Study
 from benchmarks.optimizers.figure import draw, runtime_distribution
-from benchmarks.optimizers.tables import BEGIN, END, Report, table, write_between_marks
+from benchmarks.optimizers.tables import BEGIN, END, Report, write_between_marks
 from casbo.errors import CasboError
 
 ROOT = Path(__file__).resolve().parents[2]
