@@ -21,6 +21,9 @@ are the domain's own, JSON values that suffice to build the same rollout and sco
 asked-for queries are spent, in the first process or in a resumed one, and writes the
 domain's own outputs; the command itself should call the same function.
 
+A command may also start several runs in one folder. It writes ``parts.json`` beside them,
+with ``"domain"`` as above; ``casbo resume FOLDER`` then calls ``resume(folder, changes)``.
+
 ``report(run)``, where a domain has one, returns the `Panel`s that it adds to the report of
 the run folder ``run``, from the files in that folder alone.
 
@@ -30,6 +33,7 @@ commands and one line, never the others'.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -38,6 +42,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casbo.errors import CasboError
 from casbo.panel import Panel
+from casbo.run_folder import PARTS
 
 if TYPE_CHECKING:
     import typer
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from casbo.rollout import Rollout
     from casbo.scorer import Scorer
     from casbo.spaces import Space
+    from casbo.stand_in import StandIn
     from casbo.steering import Monitor
 
 GROUP = "casbo.domains"
@@ -68,6 +74,7 @@ class Problem(NamedTuple):
         finish: Called with the `Result` at the end of a run; writes the domain's outputs.
         optimizer: What makes the optimiser, as for `casbo.steering.Steering`.
         buckets: A diversity filter.
+        stand_in: What is guessed at unfinished steps.
     """
 
     rollout: Rollout
@@ -80,11 +87,12 @@ class Problem(NamedTuple):
     finish: Callable[[Result], None] | None = None
     optimizer: Callable[..., Optimizer] | None = None
     buckets: Buckets | None = None
+    stand_in: StandIn | None = None
 
     def steering_options(self) -> dict[str, Any]:
         """What `casbo.steer` takes besides rollout and scorer, by name."""
-        names = ("objective", "heldout", "space", "monitors", "gallery", "optimizer", "buckets")
-        return {name: getattr(self, name) for name in names}
+        own = ("rollout", "scorer", "finish")
+        return {name: getattr(self, name) for name in self._fields if name not in own}
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class Domain:
     register: Callable[[typer.Typer], None]
     rebuild: Callable[[Mapping[str, Any]], Problem]
     report: Callable[[Path], Sequence[Panel]] | None = None
+    resume: Callable[[Path, Mapping[str, Any]], None] | None = None
 
     def config(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The entry for `steer(domain=...)`: this domain's name and the run's options."""
@@ -154,6 +163,27 @@ def rebuild_problem(config: Mapping[str, Any]) -> Problem:
         reason = loaded.problems.get(name, f"installed domains: {sorted(loaded.domains)}")
         raise CasboError(f"This run needs the domain {name!r}, which is not there ({reason}).")
     return Problem(*loaded.domains[name].rebuild(entry.get("options", {})))
+
+
+def resume_parts(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Go on with a folder of several runs, the way of the domain whose command started them.
+
+    Arguments:
+        folder: Where ``parts.json`` is.
+        changes: Settings that are to be others from here on.
+
+    Raises:
+        CasboError: When the file is damaged, or its domain is not there or has no such folders.
+    """
+    path = folder / PARTS
+    try:
+        name = str(json.loads(path.read_text(encoding="utf-8"))["domain"]["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CasboError(f"Could not read what the runs are in {path} ({error!r}).") from error
+    domain = load_domains().domains.get(name)
+    if domain is None or domain.resume is None:
+        raise CasboError(f"The runs in {folder} need the domain {name!r}, which is not there.")
+    domain.resume(folder, changes)
 
 
 def report_panels(config: Mapping[str, Any], run: Path) -> Sequence[Panel]:

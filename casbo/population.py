@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from casbo.errors import RolloutError
 from casbo.ledger import FINAL, Slot
-from casbo.rollout import Rollout, Sample, Trajectories
+from casbo.rollout import Rollout, Sample, Trajectories, as_point
 
 #: How many of a population's numbers identify it.
 SKETCH = 16
@@ -23,15 +22,6 @@ def sketch(noise: Tensor) -> list[float]:
     return [float(value) for value in flat[places.long().to(flat.device)]]
 
 
-def as_point(sample: Sample) -> Tensor | None:
-    """A sample's numbers (F,) in float64 on the CPU; None when it is no array of real numbers."""
-    if isinstance(sample, np.ndarray) and sample.dtype.kind == "f":
-        sample = torch.from_numpy(sample)
-    if not isinstance(sample, Tensor) or not sample.is_floating_point() or not sample.numel():
-        return None
-    return sample.detach().to(device="cpu", dtype=torch.float64).flatten()
-
-
 class Population:
     """N candidates of one rollout call.
 
@@ -42,23 +32,36 @@ class Population:
     Arguments:
         rollout: The model.
         noise: The candidates' noise, with shape (N, K, D).
-        score_steps: The steps whose predicted clean samples are wanted besides the final ones.
+        score_steps: The steps whose predicted clean samples are scored besides the final ones.
+        predict: The steps whose predicted clean samples are wanted, those scored among them; by
+            default these alone.
         first: The number of the first candidate.
     """
 
     def __init__(
-        self, rollout: Rollout, noise: Tensor, score_steps: Sequence[int] = (), first: int = 0
+        self,
+        rollout: Rollout,
+        noise: Tensor,
+        score_steps: Sequence[int] = (),
+        predict: Sequence[int] | None = None,
+        first: int = 0,
     ) -> None:
         self._rollout = rollout
         self._noise = noise
-        self._steps = tuple(score_steps)
+        self._scored = tuple(score_steps)
+        self._steps = self._scored if predict is None else tuple(predict)
         self._numbers = range(first, first + len(noise))
         self._made: dict[Slot, Sample] = {}
 
     @property
     def slots(self) -> list[Slot]:
-        """(candidate number, step) of every sample."""
-        return [(n, step) for n in self._numbers for step in (*self._steps, FINAL)]
+        """(candidate number, step) of every sample that is scored."""
+        return [(n, step) for n in self._numbers for step in (*self._scored, FINAL)]
+
+    @property
+    def numbers(self) -> range:
+        """The candidates' numbers."""
+        return self._numbers
 
     @property
     def made(self) -> Mapping[Slot, Sample]:
@@ -77,7 +80,7 @@ class Population:
         return self._made
 
     def points(self, largest: int) -> Tensor | None:
-        """The samples as points of R^F, if that is what they are, for few F.
+        """The samples as points of R^F, if they are arrays themselves, for few F.
 
         With scores at the end only, of shape (N, F); else (N, K, F), NaN at steps without one.
         """
@@ -93,6 +96,26 @@ class Population:
                 return None
             points[number - self._numbers[0], K - 1 if step == FINAL else step] = point
         return points if self._steps else points[:, -1]
+
+    def points_at(self, steps: Sequence[int]) -> Tensor:
+        """The samples at S steps as points, by the rollout's `Rollout.point`: (N, S, F).
+
+        NaN for the samples that are none.
+
+        Raises:
+            RolloutError: When no sample is a point, or they differ in length.
+        """
+        made = self.samples()
+        points = [[self._rollout.point(made[(n, step)]) for step in steps] for n in self._numbers]
+        lengths = {len(point) for row in points for point in row if point is not None}
+        if len(lengths) != 1:
+            raise RolloutError(
+                f"Expected samples as points of one length for a stand-in, got lengths "
+                f"{sorted(lengths)}: override Rollout.point to say which numbers describe a "
+                f"{type(made[(self._numbers[0], steps[-1])]).__name__}."
+            )
+        nothing = torch.full((lengths.pop(),), torch.nan, dtype=torch.float64)
+        return torch.stack([torch.stack([nothing if p is None else p for p in r]) for r in points])
 
     def _by_slot(self, trajectories: Trajectories) -> dict[Slot, Sample]:
         if not isinstance(trajectories, Trajectories):

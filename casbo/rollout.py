@@ -119,6 +119,14 @@ class Rollout(ABC):
         del sample
         return None
 
+    def point(self, sample: Sample) -> Tensor | None:
+        """The numbers (F,) in float64 on the CPU that say where a sample lies, or None.
+
+        Samples that are alike are near each other: models of the score, which cost no query, are
+        made of them. By default the entries of an array of real numbers.
+        """
+        return as_point(sample)
+
     def describe(self) -> dict[str, Any]:
         """What identifies this rollout, as JSON values (written into the run's config)."""
         return {"type": type(self).__qualname__, "shape": list(self.shape)}
@@ -154,6 +162,15 @@ class FunctionRollout(Rollout):
     def describe(self) -> dict[str, Any]:
         name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
         return {**super().describe(), "function": name}
+
+
+def as_point(sample: Sample) -> Tensor | None:
+    """A sample's numbers (F,) in float64 on the CPU; None when it is no array of real numbers."""
+    if isinstance(sample, np.ndarray) and sample.dtype.kind == "f":
+        sample = torch.from_numpy(sample)
+    if not isinstance(sample, Tensor) or not sample.is_floating_point() or not sample.numel():
+        return None
+    return sample.detach().to(device="cpu", dtype=torch.float64).flatten()
 
 
 def _stack(samples: Sequence[Sample]) -> Tensor | None:

@@ -17,15 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from torch import Tensor
 
 from casbo import checkpoint
 from casbo.archive import Archive
-from casbo.buckets import Buckets, Scored
+from casbo.buckets import Buckets
 from casbo.errors import ScorerError
 from casbo.gallery import Gallery
-from casbo.ledger import FINAL, Batch, Entry, Ledger, Slot
+from casbo.ledger import FINAL, Batch, Entry, Ledger
 from casbo.objective import FirstComponent, Objective, SingleComponent
 from casbo.optimizer import Optimizer
 from casbo.picture import picture_uri
@@ -35,11 +34,12 @@ from casbo.queries import Queries
 from casbo.records import Record, summarise
 from casbo.result import Result, Vault
 from casbo.rollout import Rollout, Sample
-from casbo.rules.proposals import LARGEST_SAMPLE
 from casbo.run_config import Plan, describe, run_config
 from casbo.run_folder import RunFolder
 from casbo.scorer import Scorer, scorer_direction
 from casbo.spaces import Space
+from casbo.stand_in import StandIn
+from casbo.telling import Telling
 from casbo.workers import Scoring, open_scoring
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Steering:
             are recorded beside the components and never steered.
         gallery: Pictures of this many candidates of every iteration are kept for the report.
         buckets: A diversity filter; candidates whose bucket is full are told as failed.
+        stand_in: What is guessed at unfinished steps instead of scoring them: no queries.
         keep: How many of the best candidates keep their noise.
         failure_limit: The run stops with the cause when more than this share of all
             queries so far has failed.
@@ -145,6 +146,7 @@ class Steering:
         monitors: Mapping[str, Monitor] | None = None,
         gallery: int = 0,
         buckets: Buckets | None = None,
+        stand_in: StandIn | None = None,
         keep: int = 20,
         failure_limit: float = 0.5,
         domain: Mapping[str, Any] | None = None,
@@ -171,13 +173,13 @@ class Steering:
             optimizer_options=optimizer_options,
         )
         self.objective = SingleComponent() if objective is None else objective
+        self._telling = Telling(self.plan, buckets, stand_in)
         self.optimizer = (optimizer or Optimizer)(**self.plan.optimizer_arguments())
         self.history: list[Record] = []
         self.warnings: list[str] = []
         self._archive = Archive(keep, self.plan.direction)
         self._samples: dict[tuple[int, int], Sample] = {}
         self._monitors, self._shown = dict(monitors or {}), gallery
-        self._buckets = buckets
         self._config = run_config(
             self.plan,
             rollout=rollout,
@@ -186,8 +188,7 @@ class Steering:
             heldout=heldout,
             domain=domain,
         )
-        if buckets is not None:
-            self._config["buckets"] = describe(buckets.describe())
+        self._config |= describe(self._telling.describe())
         self._closed = False
         self._folder: RunFolder | None = None
         self._ledger: Ledger | None = None
@@ -317,6 +318,7 @@ class Steering:
             parts = checkpoint.split(loaded.state)
             self.optimizer.load_state_dict(parts["optimizer"])
             self._archive = self._archive.with_state(parts.get("archive", {}))
+            self._telling.load(parts.get("telling", {}))
         records = (Record.from_json(values) for values in self.ledger.iterations())
         self.history = [record for record in records if record.iteration < loaded.generation]
 
@@ -325,12 +327,13 @@ class Steering:
         iteration = self.optimizer.iteration
         noise = self.optimizer.ask()
         self.ledger.claim_population(iteration, sketch(noise))
-        population = Population(self.rollout.at(iteration), noise, self.plan.score_steps)
+        rollout, telling = self.rollout.at(iteration), self._telling
+        population = Population(rollout, noise, self.plan.score_steps, telling.steps)
         entries = self._steered.score(
             Batch("steering", iteration), population.slots, population.samples
         )
         heldout = self._score_heldout(iteration, population)
-        self._tell(self._told(iteration, entries), population)
+        telling.tell(self.optimizer, entries, population, self.ledger)
         finals = [entries[(number, FINAL)] for number in range(len(noise))]
         self._keep(iteration, noise, finals, population)
         record = summarise(
@@ -368,44 +371,6 @@ class Steering:
             Gallery(self._folder.gallery).add(iteration, shown)
         return {name: float(measure(samples)) for name, measure in self._monitors.items()}
 
-    def _tell(self, scores: Tensor, population: Population) -> None:
-        """Scores, and what they are of where the optimiser can make something of it."""
-        if not getattr(self.optimizer, "wants_samples", False):
-            self.optimizer.tell(scores)
-            return
-        self.optimizer.tell(scores, population.points(LARGEST_SAMPLE))
-
-    def _told(self, iteration: int, entries: Mapping[Slot, Entry]) -> Tensor:
-        """Scores as the optimiser takes them: (N,), or (N, K) with 0 at unscored steps."""
-        N, K = self.plan.population_size, self.plan.shape[0]
-        final = torch.tensor([entries[(n, FINAL)].score for n in range(N)], dtype=torch.float64)
-        final[~self._admitted(iteration)] = torch.nan
-        if not self.plan.score_steps:
-            return final
-        told = torch.zeros(N, K, dtype=torch.float64)
-        told[:, K - 1] = final
-        for step in self.plan.score_steps:
-            column = [entries[(n, step)].score for n in range(N)]
-            told[:, step] = torch.tensor(column, dtype=torch.float64)
-        return told
-
-    def _admitted(self, iteration: int) -> Tensor:
-        """Which of an iteration's N candidates the diversity filter has room for."""
-        if self._buckets is None:
-            return torch.ones(self.plan.population_size, dtype=torch.bool)
-        scored = [
-            Scored(
-                row["iteration"],
-                row["sample"],
-                float("nan" if row["score"] is None else row["score"]),
-            )
-            for row in self.ledger.rows()
-            if row["step"] == FINAL and row["iteration"] <= iteration
-        ]
-        room = self._buckets.admitted(scored, self.plan.direction)
-        now = [free for free, one in zip(room, scored, strict=True) if one.iteration == iteration]
-        return torch.tensor(now, dtype=torch.bool)
-
     def _keep(
         self, iteration: int, noise: Tensor, finals: Sequence[Entry], population: Population
     ) -> None:
@@ -424,7 +389,9 @@ class Steering:
         self.history.append(record)
         if self._folder is not None:
             state = checkpoint.join(
-                optimizer=self.optimizer.state_dict(), archive=self._archive.state()
+                optimizer=self.optimizer.state_dict(),
+                archive=self._archive.state(),
+                telling=self._telling.state(),
             )
             checkpoint.save(self._folder.checkpoints, record.iteration + 1, state)
         if self._progress is not None:

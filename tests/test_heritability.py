@@ -65,7 +65,7 @@ def test_all_steps_at_full_size_is_unrelated_and_none_is_identical() -> None:
 
 
 @given(seed=st.integers(0, 1000), scale=st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_perturbation_touches_its_block_alone_and_keeps_the_law(seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     noise, fresh = torch.randn(2, 400, STEPS, DIM, generator=generator, dtype=torch.float64)

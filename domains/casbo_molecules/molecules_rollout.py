@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from casbo.rollout import Rollout
 
 from .molecule import Molecule
+
+#: Elements that count in a molecule's point; all others are one more.
+TOLD_APART = (6, 7, 8, 9, 15, 16, 17, 35, 53)
 
 
 class MoleculesRollout(Rollout):
@@ -37,3 +43,16 @@ class MoleculesRollout(Rollout):
         from .depiction import formula
 
         return None if sample.mol is None else formula(sample.mol)
+
+    def point(self, sample: Molecule) -> Tensor:
+        """Positions in Å, then for every atom which element it is: (n (3 + 10),).
+
+        In the order and the frame that the model gave the atoms: molecules of one search have both
+        in common where they descend from the same noise.
+        """
+        numbers = torch.tensor(sample.atomic_numbers)
+        known = numbers[:, None] == torch.tensor(TOLD_APART)
+        elements = torch.cat([known, ~known.any(1, keepdim=True)], 1)
+        return torch.cat(
+            [torch.from_numpy(sample.positions).flatten(), elements.double().flatten()]
+        )

@@ -84,9 +84,9 @@ def terminal(u: Tensor) -> Tensor:
 
 def base_draws(rule: Rule, iteration: int, seed: int) -> Tensor:
     """Whitened draws (N, K, D), in mirrored pairs where the rule wants them."""
-    count = N // 2 if rule.mirrored else N
+    count = N // 2 if rule.mirrors(SETTING) else N
     half = normal(count, K, D, seed=1000 * seed + iteration)
-    return torch.cat([half, -half]) if rule.mirrored else half
+    return torch.cat([half, -half]) if rule.mirrors(SETTING) else half
 
 
 def told(case: str, scores: Tensor, points: Tensor) -> Costs:
@@ -154,11 +154,13 @@ def test_one_rotation_of_all_steps(case: str, covariance: str, cost: Cost) -> No
         pytest.skip("what cannot pool is unpooled already")
     turn = rotations(3, 1)
     turned = walk(case, cost, covariance=covariance, turn=turn)
-    assert_same(turned, walk(case, cost, covariance=covariance), turn)
+    # of two proposals that are nearly the same, rounding decides which one ranks first
+    close = {"rtol": 1e-3, "atol": 1e-3} if case in SEEING else {}
+    assert_same(turned, walk(case, cost, covariance=covariance), turn, **close)
 
 
 @having("rotation of each step")
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 1000))
 def test_a_rotation_of_each_step(case: str, seed: int) -> None:
     turn = rotations(seed, K)
@@ -166,7 +168,7 @@ def test_a_rotation_of_each_step(case: str, seed: int) -> None:
 
 
 @having("affine")
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(scale=st.floats(-6, 6), shift=st.floats(-1e3, 1e3), seed=st.integers(0, 1000))
 @pytest.mark.parametrize("cost", [valley, terminal])
 def test_increasing_affine_transforms(
@@ -181,7 +183,7 @@ def test_increasing_affine_transforms(
 
 
 @having("increasing")
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_any_increasing_transform_of_a_terminal_score(case: str, seed: int) -> None:
     """Any other values in the same order, in every iteration others: bit for bit the same."""
@@ -197,14 +199,14 @@ def test_any_increasing_transform_of_a_terminal_score(case: str, seed: int) -> N
 
 
 @having("order of candidates")
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 1000))
 @pytest.mark.parametrize("cost", [valley, terminal])
 def test_the_order_of_candidates(case: str, cost: Cost, seed: int) -> None:
     """Any order; where candidates come in pairs, any order of pairs and of the two of a pair."""
     rng = np.random.default_rng(seed)
     order = torch.from_numpy(rng.permutation(N))
-    if rule_of(*CASES[case]).mirrored:
+    if rule_of(*CASES[case]).mirrors(SETTING):
         pairs, flip = rng.permutation(N // 2), rng.random(N // 2) < 0.5
         first = np.where(flip, pairs + N // 2, pairs)
         order = torch.from_numpy(np.concatenate([first, (first + N // 2) % N]))
@@ -261,7 +263,7 @@ def test_float32_reaches_what_float64_reaches(case: str) -> None:
 
 
 @having("restart")
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(stop=st.integers(0, 7), seed=st.integers(0, 1000))
 def test_a_restart_in_mid_run(case: str, stop: int, seed: int) -> None:
     """From a state_dict, as a run folder keeps it, a run goes on bit for bit."""

@@ -105,7 +105,7 @@ scores = arrays.arrays(np.float64, (5, N, STEPS), elements=st.floats(-1e3, 1e3))
 points = arrays.arrays(np.float64, (STEPS, M), elements=st.floats(-20, 20))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scores=scores, point=points, seed=st.integers(0, 100))
 def test_the_regret_inequality_holds_for_any_scores(
     scores: np.ndarray, point: np.ndarray, seed: int
@@ -155,7 +155,7 @@ def test_the_unit_is_the_first_populations_spread() -> None:
     assert float(progress.unit) == pytest.approx(float(first.values.sum(1).std(correction=0)))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(power=st.integers(-20, 20), shift=st.integers(-1000, 1000))
 def test_scale_and_shift_of_the_scores_do_not_matter(power: int, shift: int) -> None:
     plain, other = (

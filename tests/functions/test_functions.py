@@ -56,7 +56,7 @@ def test_every_direction_leads_up_from_a_kink(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, f in FORMULAS.items() if f.convex])
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_convex_functions_are_convex(name: str, seed: int, share: float) -> None:
     function = ShiftedFunction(name, 4)
     left, right = around(function, 2.0, 2, seed)

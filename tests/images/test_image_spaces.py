@@ -38,7 +38,7 @@ def frequencies(column: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @given(bases())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_basis_is_orthonormal(case: tuple[tuple[int, int, int], int]) -> None:
     shape, q = case
     basis = cosine_basis(shape, q)
@@ -48,7 +48,7 @@ def test_the_basis_is_orthonormal(case: tuple[tuple[int, int, int], int]) -> Non
 
 
 @given(bases())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_each_column_is_one_coefficient_of_scipys_transform(
     case: tuple[tuple[int, int, int], int],
 ) -> None:

@@ -134,7 +134,7 @@ def test_the_trajectory_is_the_original_schedulers(name: str, config: dict, step
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     eta=st.floats(0.01, 1.0),
     steps=st.integers(1, 12),
@@ -186,7 +186,7 @@ def formula(name: str, sigma: float, following: float, a: float, x: float, v: fl
 
 
 @pytest.mark.parametrize("name", ["flow_cps", "flow_grpo"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(a=st.floats(0.05, 1.0), steps=st.integers(1, 6), numbers=st.tuples(*[st.floats(-3, 3)] * 3))
 def test_flow_steps_are_the_formulas(name: str, a: float, steps: int, numbers: tuple) -> None:
     x, v, z = numbers
@@ -291,7 +291,7 @@ def test_flow_grpo_keeps_the_variance_best() -> None:
         assert cps < -0.25
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(a=st.floats(0.05, 1.0), steps=st.integers(2, 5))
 def test_cps_preserves_the_coefficients_of_a_single_point(a: float, steps: int) -> None:
     """For data in one point m, x = (1 - sigma) m + sigma N(0, 1) exactly after every step."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from casbo_inversion import Attention, InversionError, MeanToken, Word
@@ -38,7 +38,6 @@ def test_attention_is_the_one_computed_by_hand() -> None:
         assert found.tolist() == pytest.approx(wanted, rel=1e-6)
 
 
-@settings(deadline=None)
 @given(st.floats(0.001, 10), st.integers(1, 5), st.integers(1, 30))
 def test_weights_sum_to_one(temperature: float, images: int, words: int) -> None:
     generator = torch.Generator().manual_seed(images * 100 + words)

@@ -235,7 +235,7 @@ def test_a_loss_that_tokens_can_lower_is_lowered(pipe: Any) -> None:
 
 
 @given(st.integers(2, 9), st.integers(3, 12), st.integers(0, 2**31), st.integers(0, 5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_pycma_goes_on_from_its_state(dim: int, population: int, seed: int, told: int) -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     optimizer = CmaOptimizer(1, dim, population, seed, "maximize")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from casbo_inversion import InversionError, MatrixSubspace, PcaSubspace, RandomSubspace
@@ -32,7 +32,6 @@ SUBSPACES = {
 
 
 @pytest.mark.parametrize("subspace", SUBSPACES.values(), ids=SUBSPACES)
-@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=6, max_size=6))
 def test_coordinates_come_back_and_the_complement_is_untouched(
     subspace: TokenSubspace, numbers: list[float]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+import casbo
+from casbo.stand_in import StandIn
 from casbo.testing import check_rollout
 from casbo_molecules.diffusion import Denoiser, Sampler
 from casbo_molecules.elements import ELEMENTS
@@ -105,3 +107,27 @@ def test_sizes_the_model_never_saw_are_refused(rollout):
     for atoms in (3, 60):
         with pytest.raises(ModelError, match=f"between 8 and 20 heavy atoms.*got {atoms}"):
             MoleculeRollout(rollout.model, atoms)
+
+
+def test_a_point_holds_the_positions_and_the_elements(rollout):
+    molecule = rollout(noise(rollout, 1)).samples[0]
+    point = rollout.point(molecule)
+    xyz, kinds = point[: 3 * ATOMS].reshape(ATOMS, 3), point[3 * ATOMS :].reshape(ATOMS, -1)
+    np.testing.assert_array_equal(xyz.numpy(), molecule.positions)
+    assert torch.equal(kinds.sum(1), torch.ones(ATOMS).double())
+    alike = kinds @ kinds.T == 1
+    numbers = np.array(molecule.atomic_numbers)
+    np.testing.assert_array_equal(alike.numpy(), numbers[:, None] == numbers)
+
+
+def test_a_stand_in_steers_molecules_for_the_same_queries(rollout):
+    def width(samples):
+        return [float(np.ptp(sample.positions, axis=0).max()) for sample in samples]
+
+    stand_in = StandIn((1, 3), credit="cumulative")
+    options = {"queries": 48, "population": 12, "seed": 1}
+    guided = casbo.steer(rollout, width, stand_in=stand_in, **options)
+    plain = casbo.steer(rollout, width, **options)
+    assert guided.history[-1].queries == plain.history[-1].queries == 48
+    assert guided.history[1].best == plain.history[1].best  # too little is known to guess
+    assert not torch.equal(guided.controls.mean, plain.controls.mean)
