@@ -104,8 +104,15 @@ def resume(
     ] = None,
 ) -> None:
     """Go on with a run that was interrupted, or extend one that is done."""
-    changed = {"queries": queries, "workers": workers, "failure_limit": failure_limit}
-    steering, finish = _reopen(run, {k: v for k, v in changed.items() if v is not None})
+    from casbo.domains import resume_parts
+    from casbo.run_folder import PARTS
+
+    asked = {"queries": queries, "workers": workers, "failure_limit": failure_limit}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    if (run / PARTS).is_file():
+        resume_parts(run, changes)
+        return
+    steering, finish = _reopen(run, changes)
     with steering:
         for _ in steering:
             pass

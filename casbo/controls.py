@@ -41,20 +41,34 @@ class Controls:
     shape: tuple[int, int]
     noise_norm: NoiseNorm = "free"
 
-    def noise_from(self, base: Tensor) -> Tensor:
-        """The noise with shape (N, K, D) that base noise z ~ N(0, I) of that shape turns into."""
-        layout = self.space.layout(*self.shape)
+    def noise_from(self, base: Tensor, *, mirrored: bool = False) -> Tensor:
+        """The noise with shape (N, K, D) that base noise z ~ N(0, I) of that shape turns into.
+
+        With `mirrored`, the noise of z and after it that of -z, with shape (2N, K, D).
+        """
+        coloured = self._coloured(base)
+        if not mirrored:
+            return self._placed(coloured.add_(self.mean), base)  # Eq. (1)
+        noise = base.new_empty(2 * len(base), *base.shape[1:])
+        noise[: len(base)] = self._placed(self.mean + coloured, base)
+        noise[len(base) :] = self._placed(coloured.neg_().add_(self.mean), -base)
+        return noise
+
+    def _coloured(self, base: Tensor) -> Tensor:
+        """Sigma^{1/2} P^T z with shape (N, R, m), a new tensor."""
         whitened = self.space.project(base)
-        if layout.tied:
-            flat = whitened.flatten(0, 1).unsqueeze(1)
-            coloured = self.covariance.color(flat).reshape(whitened.shape)
-        else:
-            coloured = self.covariance.color(whitened)
-        noise = self.space.embed(self.mean + coloured, base)  # Eqs. (1), (3)
+        if not self.space.layout(*self.shape).tied:
+            return self.covariance.color(whitened)
+        flat = whitened.flatten(0, 1).unsqueeze(1)
+        return self.covariance.color(flat).reshape(whitened.shape)
+
+    def _placed(self, learned: Tensor, base: Tensor) -> Tensor:
+        """Noise with shape (N, K, D) from u with shape (N, R, m)."""
+        noise = self.space.embed(learned, base)  # Eq. (3)
         if self.noise_norm == "project":
             longer = noise.norm(dim=-1, keepdim=True)
             tiny = torch.finfo(noise.dtype).tiny
-            noise = noise * (base.norm(dim=-1, keepdim=True) / longer.clamp_min(tiny))  # Eq. (4)
+            noise.mul_(base.norm(dim=-1, keepdim=True) / longer.clamp_min(tiny))  # Eq. (4)
         return noise
 
     def noise(self, count: int, seed: int) -> Tensor:

@@ -159,16 +159,16 @@ SHAPINGS: dict[str, Shaping] = {
 
 
 def by_rank(weights: Tensor, values: Tensor, failed: Tensor) -> Tensor:
-    """Give weight i (N,) to the candidate of rank i (best first) of each column of (N, R).
+    """Give weight i to the candidate of rank i (best first) of each column of (N, R).
 
-    Failed candidates are ranked last; ties share the mean of their weights, so the outcome
+    Weights (N,) give (N, R), several rows (W, N) of them give (W, N, R). Failed candidates are ranked last; ties share the mean of their weights, so the outcome
     does not depend on the candidates' order. Columns of equal costs get the mean weight.
     """
     ranked = torch.where(failed[:, None], torch.full_like(values, torch.inf), values)
     better = (ranked[None] < ranked[:, None]).sum(1)
     not_worse = (ranked[None] <= ranked[:, None]).sum(1)
-    total = torch.cat([weights.new_zeros(1), weights.cumsum(0)])
-    return (total[not_worse] - total[better]) / (not_worse - better)  # Eq. (13)
+    total = torch.nn.functional.pad(weights.cumsum(-1), (1, 0))
+    return (total[..., not_worse] - total[..., better]) / (not_worse - better)  # Eq. (13)
 
 
 def spread(values: Tensor, failed: Tensor) -> Tensor:

@@ -33,6 +33,10 @@ SCHEMA_VERSION = 1
 #: PRAGMA application_id, the letters "CASB".
 APPLICATION_ID = 0x43415342
 
+#: How a transaction begins, ends and is undone, by itself and as a part of another.
+_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+_PART = ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part")
+
 _SCHEMA = """
 CREATE TABLE candidate (
     id        INTEGER PRIMARY KEY,
@@ -159,6 +163,21 @@ class Ledger:
             return {
                 self._send_one(batch, slot, (names or {}).get(slot), now): slot for slot in slots
             }
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Force to disk at once what is written inside, not one by one.
+
+        A kill inside loses all of it; an error inside, what it interrupted and nothing before.
+        """
+        with self._reported():
+            self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            with self._reported():
+                if self._db.in_transaction:  # a full disk may have ended it
+                    self._db.execute("COMMIT")
 
     def complete(self, query: int, reply: Reply, score: float) -> None:
         """Write a query's reply; the same reply told twice is written once.
@@ -416,15 +435,17 @@ class Ledger:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing, on disk when it returns."""
+        """All or nothing; on disk when it returns, or at the end of `together`."""
+        begin, commit, undo = _PART if self._db.in_transaction else _WHOLE
         with self._reported():
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(begin)
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk may have ended it
+                    self._db.execute(undo)
                 raise
-            self._db.execute("COMMIT")
+            self._db.execute(commit)
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:

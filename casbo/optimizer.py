@@ -46,7 +46,8 @@ class Optimizer:
         prior_pull: rho >= 0, the weight of the pull back to the start N(0, I), in the space's
             coordinates.
         noise_norm: "free"; "project" rescales every step's noise to the norm of the N(0, I) draw
-            it came from. None takes what the rule was published with.
+            it came from. None takes what the rule is meant to run with: the default rule
+            projects where a Gaussian has more than 512 coordinates.
         dtype: torch.float64 or torch.float32.
         device: Where noise and controls live; results agree between devices to rounding.
         rule_options: Options of the rule: see its class in `casbo.rules`.
@@ -85,16 +86,16 @@ class Optimizer:
         if prior_pull or not isinstance(rule, Rule):
             rule_options["prior_pull"] = prior_pull
         self.rule = rule_of(rule, rule_options)
-        self.noise_norm = self.rule.noise_norm if noise_norm is None else noise_norm
-        _check_choice("noise_norm", self.noise_norm, ("free", "project"))
         layout = self.space.layout(steps, dim)
-        self._setting = Setting(layout, population, steps)
+        self.noise_norm = self.rule.norm(layout) if noise_norm is None else noise_norm
+        _check_choice("noise_norm", self.noise_norm, ("free", "project"))
+        self._setting = Setting(layout, population, steps, self.noise_norm)
         self.rule.check(self._setting)
         start = self._start_covariance(covariance, rank)
         mean = torch.zeros(start.shape, dtype=dtype, device=self.device)
         self._state = State(mean, start, self.rule.memory(self._setting, mean))
         self._iteration = 0
-        self._asked: tuple[Tensor, Tensor] | None = None  # base noise and noise
+        self._base: Tensor | None = None  # of the pending population
         self._pending = False
 
     @property
@@ -115,21 +116,20 @@ class Optimizer:
             self._state.covariance,
             self.space,
             (self.steps, self.dim),
-            "project" if self.noise_norm == "project" else "free",
+            self.noise_norm,
         )
 
     def ask(self) -> Tensor:
         """The noise of the next population, with shape (N, K, D); the same until it is told."""
-        if self._asked is None:
-            base = self._base_noise()
-            self._asked = base, self.controls.noise_from(base)
+        if self._base is None:
+            self._base = self._base_noise()
         self._pending = True
-        return self._asked[1].clone()
+        return self.controls.noise_from(self._base, mirrored=len(self._base) < self.population)
 
     @property
     def wants_samples(self) -> bool:
         """Whether telling the samples beside the scores can help, if they have few coordinates."""
-        return self.noise_norm == "free" and self.rule.uses_samples(self._setting)
+        return self.rule.uses_samples(self._setting)
 
     def tell(
         self, scores: Tensor | Sequence[float], samples: Tensor | Sequence[Any] | None = None
@@ -156,11 +156,11 @@ class Optimizer:
             seen = told.seeing(samples)
             told = seen if self.wants_samples else told
         if told.informative:
-            base = self._base_noise() if self._asked is None else self._asked[0]
+            base = self._base_noise() if self._base is None else self._base
             draws = self.space.project(base)
             self._state = self.rule.update(self._state, draws, told, self._setting)
         self._iteration += 1
-        self._asked, self._pending = None, False
+        self._base, self._pending = None, False
 
     def state_dict(self) -> dict[str, Tensor | int | str]:
         """Everything needed to go on exactly from here: tensors and JSON values by name."""
@@ -204,18 +204,21 @@ class Optimizer:
             {k: state[f"memory.{k}"].to(v).clone() for k, v in self._state.memory.items()},
         )
         self._iteration, self._pending = int(state["iteration"]), bool(state["pending"])
-        self._asked = None
+        self._base = None
 
     def _base_noise(self) -> Tensor:
-        """z ~ N(0, I) with shape (N, K, D); mirrored rules get -z for the second half."""
-        count = self.population // 2 if self.rule.mirrored else self.population
+        """z ~ N(0, I) with shape (N, K, D), or (N/2, K, D) where all come in mirrored pairs."""
+        mirrored = self.rule.mirrors(self._setting)
+        count = self.population // 2 if mirrored else self.population
         words = (SEARCH_STREAM, self.seed, self._iteration)
-        rows = [base_noise((self.steps, self.dim), *words, n) for n in range(count)]
-        base = torch.stack(rows).to(dtype=self.dtype, device=self.device)
-        base = torch.cat([base, -base]) if self.rule.mirrored else base
+        shape = (self.steps, self.dim)
+        base = torch.empty(count, *shape, dtype=self.dtype, device=self.device)
+        for n, row in enumerate(base):
+            row.copy_(base_noise(shape, *words, n))
         draws = self.rule.propose(self._state, self._setting)
         if draws is not None:
-            places = [0, count] if self.rule.mirrored else list(range(len(draws)))
+            base = torch.cat([base, -base]) if mirrored else base
+            places = [0, count] if mirrored else list(range(len(draws)))
             unscaled = draws / self.space.scales(draws)
             base[places] = self.space.embed(unscaled, base[places])
         return base

@@ -62,13 +62,19 @@ class Queries:
             names = {slot: self.identify(made[slot]) for slot in missing}
             sent = self.ledger.send(batch, missing, names)
             jobs = {query: made[slot] for query, slot in sent.items()}
-            for query, reply in self.scoring.score(jobs):
-                entry = self._entry(reply)
-                self.ledger.complete(query, reply, entry.score)
-                entries[sent[query]] = entry
-                if self.on_reply is not None:
-                    self.on_reply(entry)
+            for arrived in self.scoring.arrivals(jobs):
+                with self.ledger.together():
+                    for query, reply in arrived:
+                        entries[sent[query]] = self._complete(query, reply)
         return {slot: entries[slot] for slot in slots}
+
+    def _complete(self, query: int, reply: Reply) -> Entry:
+        """Write a reply and show it."""
+        entry = self._entry(reply)
+        self.ledger.complete(query, reply, entry.score)
+        if self.on_reply is not None:
+            self.on_reply(entry)
+        return entry
 
     def _entry(self, reply: Reply) -> Entry:
         score = math.nan

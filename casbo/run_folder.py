@@ -33,6 +33,9 @@ FREE_KEYS = frozenset(
     {"queries", "workers", "deadline", "keep", "failure_limit", "casbo_version", "domain"}
 )
 
+#: In a folder of several runs that one command started: what it was asked for (`casbo.domains`).
+PARTS = "parts.json"
+
 
 class RunFolder:
     """The paths of a run; a context manager that holds the run's lock once opened."""
@@ -64,6 +67,12 @@ class RunFolder:
             RunFolderError: When there is no run.
         """
         folder = cls(path)
+        if not folder.config_path.is_file() and (folder.path / PARTS).is_file():
+            parts = sorted(config.parent.name for config in folder.path.glob("*/config.json"))
+            raise RunFolderError(
+                f"Expected one run, got a folder of several: name one of "
+                f"{', '.join(parts) or 'them once they have begun'} in {folder.path}."
+            )
         if not folder.config_path.is_file():
             raise RunFolderError(
                 f"Expected a run folder with a config.json, got {folder.path}"

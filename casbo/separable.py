@@ -78,8 +78,9 @@ class Separable(Space):
         return Layout(groups=1, coordinates=W * q, first_steps=(0,))
 
     def project(self, base: Tensor) -> Tensor:
-        along = torch.matmul(base, self.patterns.to(base))  # (N, K, q)
-        return torch.matmul(self.profiles.to(base).T, along).flatten(1).unsqueeze(1)  # Eq. (2)
+        # over the steps first, here and in _spread: there are fewer profiles than steps
+        together = torch.matmul(self.profiles.to(base).T, base)  # (N, W, D)
+        return torch.matmul(together, self.patterns.to(base)).flatten(1).unsqueeze(1)  # Eq. (2)
 
     def embed(self, learned: Tensor, base: Tensor) -> Tensor:
         change = self.scales(learned) * learned - self.project(base)
@@ -100,5 +101,5 @@ class Separable(Space):
     def _spread(self, coordinates: Tensor) -> Tensor:
         """Coordinates (N, W q) as noise along the directions, with shape (N, K, D)."""
         table = coordinates.reshape(-1, self.profiles.shape[1], self.patterns.shape[1])
-        over_steps = torch.matmul(self.profiles.to(table), table)  # (N, K, q)
-        return torch.matmul(over_steps, self.patterns.to(table).T)
+        within_step = torch.matmul(table, self.patterns.to(table).T)  # (N, W, D)
+        return torch.matmul(self.profiles.to(table), within_step)

@@ -1,9 +1,10 @@
 """Scoring: in this process, or in killable workers with a deadline per candidate.
 
 Both forms take jobs (key -> sample) and yield (key, `Reply`) in whatever order replies
-arrive; a key gets exactly one reply. What goes wrong with one candidate (an exception, a
-wrong shape, a worker that hangs, exits or is killed by a signal) is that candidate's failed
-reply. What goes wrong with the scorer itself raises `ScorerError` and stops the run.
+arrive, those that arrive together as one sequence; a key gets exactly one reply. What goes
+wrong with one candidate (an exception, a wrong shape, a worker that hangs, exits or is killed
+by a signal) is that candidate's failed reply. What goes wrong with the scorer itself raises
+`ScorerError` and stops the run.
 
 Workers are pebble's. pebble ends a job's wait when its worker exits with a non-zero
 status and when its deadline passes, but not when the worker exits with status 0 (a C
@@ -21,7 +22,7 @@ import pickle
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
@@ -55,12 +56,17 @@ class Scoring(ABC):
     """Somewhere to send jobs; a context manager that leaves no process behind."""
 
     @abstractmethod
-    def score(self, jobs: Mapping[int, Sample]) -> Iterator[tuple[int, Reply]]:
-        """Yield one (key, reply) per job, as replies arrive.
+    def arrivals(self, jobs: Mapping[int, Sample]) -> Iterator[Sequence[tuple[int, Reply]]]:
+        """Yield the (key, reply) of every job, those that arrive together in one sequence.
 
         Raises:
             ScorerError: When the scorer cannot be set up at all.
         """
+
+    def score(self, jobs: Mapping[int, Sample]) -> Iterator[tuple[int, Reply]]:
+        """The same, one by one."""
+        for arrived in self.arrivals(jobs):
+            yield from arrived
 
     @abstractmethod
     def close(self) -> None:
@@ -118,7 +124,7 @@ class InProcess(Scoring):
         self._scorer = scorer
         self._prepared = False
 
-    def score(self, jobs: Mapping[int, Sample]) -> Iterator[tuple[int, Reply]]:
+    def arrivals(self, jobs: Mapping[int, Sample]) -> Iterator[Sequence[tuple[int, Reply]]]:
         if not jobs:
             return
         self._prepare()
@@ -127,15 +133,18 @@ class InProcess(Scoring):
         try:
             answer = self._scorer(samples)
         except Exception as error:  # noqa: BLE001 - the scorer is the user's code
-            yield from self._one_by_one(jobs, error)
+            for alone in self._one_by_one(jobs, error):
+                yield [alone]
             return
         seconds = (time.perf_counter() - begun) / len(samples)
         try:
             replies = read_replies(answer, len(samples))
         except ScorerError as error:
             replies = [Reply(message=str(error))] * len(samples)
-        for key, reply in zip(jobs, replies, strict=True):
-            yield key, Reply(reply.components, reply.message, seconds)
+        yield [
+            (key, Reply(reply.components, reply.message, seconds))
+            for key, reply in zip(jobs, replies, strict=True)
+        ]
 
     def close(self) -> None:
         pass
@@ -191,15 +200,15 @@ class WorkerPool(Scoring):
         self._ready = False
         self._begun: dict[int, int] = {}  # key of a job -> id of the process that began it
 
-    def score(self, jobs: Mapping[int, Sample]) -> Iterator[tuple[int, Reply]]:
+    def arrivals(self, jobs: Mapping[int, Sample]) -> Iterator[Sequence[tuple[int, Reply]]]:
         pending, unpicklable = _pickle_samples(_longest_first(jobs, self._effort))
-        yield from unpicklable.items()
+        yield list(unpicklable.items())
         rebuilds = 0
         while pending:
             for key, reply in self._round(pending):
                 rebuilds = 0
                 del pending[key]
-                yield key, reply
+                yield [(key, reply)]
             if pending:
                 rebuilds += 1
                 self._stop_pool()

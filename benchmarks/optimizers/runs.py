@@ -9,15 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ import torch
 from casbo.errors import CasboError
 from casbo_functions import ProblemSpec
 
+from .. import provenance
 from .evaluation import evaluate
 from .methods import label, method_named
 from .peer import Peer, Task
@@ -136,27 +134,7 @@ def outcome(run: Run) -> dict[str, Any]:
 @cache
 def versions() -> dict[str, str]:
     """The versions that a run depends on, and the commit of casbo ("+": with changes)."""
-    packages = {}
-    for name in ("casbo", "torch", "numpy", "cma", "cmaes"):
-        with suppress(PackageNotFoundError):
-            packages[name] = version(name)
-    return {"commit": commit(), **packages}
-
-
-def commit() -> str:
-    """The commit of the working tree, with a "+" where casbo's code differs from it."""
-    here = Path(__file__).parent
-    try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return said.stdout.strip()
+    return provenance.versions(("casbo", "torch", "numpy", "cma", "cmaes"))
 
 
 def planned(

@@ -17,8 +17,11 @@ SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-24, 1e24
 
 def plus_identity(matrix: Tensor, factor: float | Tensor) -> Tensor:
     """matrix + factor I with shape (G, n, n); the factor is one number or has shape (G,)."""
-    unit = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    return matrix + (factor[:, None, None] if isinstance(factor, Tensor) else factor) * unit
+    total = matrix.clone()
+    total.diagonal(dim1=-2, dim2=-1).add_(
+        factor[:, None] if isinstance(factor, Tensor) else factor
+    )
+    return total
 
 
 def symmetric(matrix: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ BISECTIONS = 60
 #: Shift added to a Hessian that is singular, relative to its largest eigenvalue.
 SMALLEST_SHIFT = 1e-14
 TINY = 1e-300
+#: Curvature and slope, relative to the largest, below which a direction counts as unknown.
+FLAT = 1e-8
 
 
 def minimum_in_ball(gradient: Tensor, hessian: Tensor, radius: float) -> Tensor:
@@ -26,6 +28,9 @@ def minimum_in_ball(gradient: Tensor, hessian: Tensor, radius: float) -> Tensor:
     values, vectors = torch.linalg.eigh(symmetric(hessian))
     along = vectors.T @ gradient
     largest = float(values.abs().max()) + TINY
+    # where a model of few points is flat, what is left of its slope is rounding
+    flat = (values.abs() <= FLAT * largest) & (along.abs() <= FLAT * gradient.norm())
+    along = torch.where(flat, 0.0, along)
 
     def point(shift: float) -> Tensor:
         found: Tensor = -along / (values + shift)

@@ -22,12 +22,24 @@ class Statistics:
         shift: With shape (G,).
         pooling: Share in [0, 1] of the sum that is replaced by its mean over the Gaussians,
             taken in unwhitened coordinates.
+        further: More vectors, the last of the J: kept apart, for joining large tensors copies them.
     """
 
     vectors: Tensor
     coefficients: Tensor
     shift: Tensor
     pooling: float = 0.0
+    further: Tensor | None = None
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """The vectors, in one tensor or two."""
+        return (self.vectors,) if self.further is None else (self.vectors, self.further)
+
+    @property
+    def joined(self) -> Tensor:
+        """The vectors in one tensor, with shape (J, G, m)."""
+        return self.vectors if self.further is None else torch.cat(self.parts)
 
 
 class Covariance(ABC):

@@ -35,4 +35,4 @@ class Diagonal(Elementwise):
         return self.variance.log().sum(-1)
 
     def _moment(self, statistics: Statistics) -> Tensor:
-        return (statistics.coefficients[..., None] * statistics.vectors.square()).sum(0)
+        return (statistics.coefficients[..., None] * statistics.joined.square()).sum(0)

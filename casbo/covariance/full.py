@@ -118,7 +118,7 @@ class Full(Covariance):
         if self._symmetric or statistics.pooling:
             whole = self._gathered()
             return whole._times(clipped(whole._inner(statistics)), form)  # Eqs. (5) to (7)
-        full = self.recent.shape[-1] + len(statistics.vectors) > RECENT * self.shape[1]
+        full = self.recent.shape[-1] + len(statistics.coefficients) > RECENT * self.shape[1]
         return (self._gathered() if full else self)._with_recent(statistics, form)
 
     def pulled(self, keep: float) -> Self:
@@ -182,10 +182,11 @@ class Full(Covariance):
 
     def _inner(self, statistics: Statistics) -> Tensor:
         """A, without recent updates."""
-        z, c = statistics.vectors.transpose(0, 1), statistics.coefficients.T[..., None]
+        vectors, c = statistics.joined, statistics.coefficients.T[..., None]
+        z = vectors.transpose(0, 1)
         moment = z.mT @ (c * z)
         if statistics.pooling:
-            x = self.color(statistics.vectors).transpose(0, 1)
+            x = self.color(vectors).transpose(0, 1)
             back = self.inverse / self._deviation
             pooled = back @ (x.mT @ (c * x)).mean(0) @ back.mT
             moment = torch.lerp(moment, pooled, statistics.pooling)
@@ -212,7 +213,7 @@ class Full(Covariance):
 
     def _with_recent(self, statistics: Statistics, form: Form) -> Self:
         """The update as one more factor of B: Eqs. (5) to (7) in the span of the vectors."""
-        span = Span.of(self.recent[:, :, :0], statistics.vectors)
+        span = Span.of(self.recent[:, :, :0], *statistics.parts)
         shift, coefficients = statistics.shift.double(), statistics.coefficients.T.double()
         inner = span.seen * coefficients[:, None, :] @ span.seen.mT
         inside, directions = torch.linalg.eigh(symmetric(plus_identity(inner, 1 + shift)))

@@ -40,5 +40,5 @@ class Isotropic(Elementwise):
         return {**super().settings(), "coordinates": self.coordinates}
 
     def _moment(self, statistics: Statistics) -> Tensor:
-        squares = statistics.vectors.square().mean(-1)
+        squares = statistics.joined.square().mean(-1)
         return (statistics.coefficients * squares).sum(0)[:, None]

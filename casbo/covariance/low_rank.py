@@ -83,7 +83,7 @@ class LowRank(Covariance):
 
     def updated(self, statistics: Statistics, form: Form) -> Self:
         assert statistics.pooling == 0, "LowRank cannot pool its Gaussians: see Covariance.pools"
-        span = Span.of(self.basis, statistics.vectors)
+        span = Span.of(self.basis, *statistics.parts)
         known, seen = span.known, span.seen
         shift, coefficients = statistics.shift.double(), statistics.coefficients.T.double()
         root = (self.ratios.double().sqrt() - 1)[:, None, :]

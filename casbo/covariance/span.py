@@ -47,14 +47,13 @@ class Span:
     split: int
 
     @classmethod
-    def of(cls, basis: Tensor, vectors: Tensor) -> Span:
-        """The span of a basis with shape (G, m, r) and of vectors with shape (J, G, m)."""
+    def of(cls, basis: Tensor, *vectors: Tensor) -> Span:
+        """The span of a basis with shape (G, m, r) and of vectors with shapes (J, G, m)."""
         _, rows, split = basis.shape
-        columns = vectors.permute(1, 2, 0)
-        if rows >= TALL * (split + len(vectors)):
-            triangle = _triangle(basis, vectors)
-            return cls((basis, columns), triangle, True, split)
-        unit, triangle = torch.linalg.qr(torch.cat([basis, columns], dim=-1))
+        columns = (basis, *(part.permute(1, 2, 0) for part in vectors))
+        if rows >= TALL * sum(part.shape[-1] for part in columns):
+            return cls(columns, _triangle(columns), True, split)
+        unit, triangle = torch.linalg.qr(torch.cat(columns, dim=-1))
         return cls((unit,), triangle.double(), False, split)
 
     @property
@@ -72,41 +71,43 @@ class Span:
         if self.implied:
             directions = torch.linalg.solve_triangular(self.triangle, directions, upper=True)
         weights = directions.to(self.columns[0].dtype)
-        first = self.columns[0].shape[-1]
-        total: Tensor = self.columns[0] @ weights[:, :first]
-        for part in self.columns[1:]:
-            total.baddbmm_(part, weights[:, first:])
+        first, *others = self.columns
+        start = first.shape[-1]
+        total: Tensor = first @ weights[:, :start]
+        for part in others:
+            total.baddbmm_(part, weights[:, start : start + part.shape[-1]])
+            start += part.shape[-1]
         return total
 
 
-def _triangle(basis: Tensor, vectors: Tensor) -> Tensor:
+def _triangle(columns: tuple[Tensor, ...]) -> Tensor:
     """T with T^T T = B^T B, upper triangular, in float64."""
-    dtype = basis.dtype
+    dtype = columns[0].dtype
     if dtype == torch.float64:
-        return _cholesky(_gram(basis, vectors, dtype), SHIFT)[0]
-    triangle, safe = _cholesky(_gram(basis, vectors, dtype), 0.0)
+        return _cholesky(_gram(columns, dtype), SHIFT)[0]
+    triangle, safe = _cholesky(_gram(columns, dtype), 0.0)
     if not bool(safe.all()):
-        exact = _gram(basis[~safe], vectors[:, ~safe], torch.float64)
+        exact = _gram(tuple(part[~safe] for part in columns), torch.float64)
         triangle[~safe] = _cholesky(exact, SHIFT)[0]
     return triangle
 
 
-def _gram(basis: Tensor, vectors: Tensor, dtype: torch.dtype) -> Tensor:
-    """B^T B of B = [basis, vectors], with shape (G, n, n).
+def _gram(columns: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+    """B^T B of columns B in parts, with shape (G, n, n).
 
     Products of blocks of rows are taken in the dtype given and added in float64.
     """
-    (groups, rows, r), count = basis.shape, basis.shape[2] + len(vectors)
-    total = torch.zeros(groups, count, count, dtype=torch.float64, device=basis.device)
-    step = max(64, BLOCK // (groups * count))
+    (groups, rows), device = columns[0].shape[:2], columns[0].device
+    counts = [part.shape[-1] for part in columns]
+    total = torch.zeros(groups, sum(counts), sum(counts), dtype=torch.float64, device=device)
+    places = [slice(sum(counts[:i]), sum(counts[: i + 1])) for i in range(len(counts))]
+    step = max(64, BLOCK // (groups * sum(counts)))
     for start in range(0, rows, step):
-        old = basis[:, start : start + step].to(dtype)
-        new = vectors[..., start : start + step].to(dtype).transpose(0, 1)
-        total[:, :r, :r] += old.mT @ old
-        total[:, r:, :r] += new @ old
-        total[:, r:, r:] += new @ new.mT
-    total[:, :r, r:] = total[:, r:, :r].mT
-    return total
+        blocks = [part[:, start : start + step].to(dtype) for part in columns]
+        for i, block in enumerate(blocks):
+            for j in range(i + 1):
+                total[:, places[i], places[j]] += block.mT @ blocks[j]
+    return total.tril() + total.tril(-1).mT
 
 
 def _cholesky(gram: Tensor, shift: float) -> tuple[Tensor, Tensor]:

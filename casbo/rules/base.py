@@ -6,11 +6,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from casbo.controls import NoiseNorm
 from casbo.covariance import Covariance
 from casbo.credit import Costs
 from casbo.errors import CasboError
@@ -43,20 +44,17 @@ class Setting:
         layout: What is learned.
         population: N.
         steps: K.
+        noise_norm: Whether every step's noise is rescaled to the norm it is drawn with.
     """
 
     layout: Layout
     population: int
     steps: int
+    noise_norm: NoiseNorm = "free"
 
 
 class Rule(ABC):
     """An update rule. Subclasses are frozen dataclasses whose fields are the rule's options."""
-
-    #: Whether candidates come in pairs with opposite base noise: n and n + N/2.
-    mirrored: ClassVar[bool] = False
-    #: The noise norm the rule was published with: "free" or "project".
-    noise_norm: ClassVar[str] = "free"
 
     def check(self, setting: Setting) -> None:
         """Refuse settings that the rule cannot work in.
@@ -64,12 +62,20 @@ class Rule(ABC):
         Raises:
             CasboError: Naming the setting and the fix.
         """
-        N = setting.population
-        if N < 2 or (self.mirrored and N % 2):
+        N, paired = setting.population, self.mirrors(setting)
+        if N < 2 or (paired and N % 2):
             wanted = "even and at least 2: candidates come in mirrored pairs"
             raise CasboError(
-                f"Expected a population of {wanted if self.mirrored else 'at least 2'}, got {N}."
+                f"Expected a population of {wanted if paired else 'at least 2'}, got {N}."
             )
+
+    def mirrors(self, setting: Setting) -> bool:
+        """Whether candidates come in pairs with opposite base noise: n and n + N/2."""
+        return False
+
+    def norm(self, layout: Layout) -> NoiseNorm:
+        """The noise norm that the rule is meant to run with."""
+        return "free"
 
     def uses_samples(self, setting: Setting) -> bool:
         """Whether `update` makes anything of `Costs.samples`."""
@@ -93,7 +99,8 @@ class Rule(ABC):
 
         Arguments:
             state: The present one, which the draws were coloured with.
-            draws: Whitened draws z of the candidates, with shape (N, R, m).
+            draws: Whitened draws z of the candidates, with shape (N, R, m), or, where all come in
+                mirrored pairs, of their first half: (N/2, R, m).
             costs: Their costs; informative, on the CPU, in float64.
             setting: What does not change.
         """

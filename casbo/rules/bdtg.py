@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from casbo.controls import NoiseNorm
 from casbo.credit import Costs, score_to_go, shaped, spread, z_score
 from casbo.rules.base import Rule, Setting, State, by_gaussian, check_options, like
 from casbo.rules.mirror import MeanForm, MirrorStep, check_mirror_options
+from casbo.spaces import Layout
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class Bdtg(Rule):
     prior_pull: float = 0.0
     mean_form: MeanForm = "mean"
 
-    noise_norm: ClassVar[str] = "project"
-
     def __post_init__(self) -> None:
         check_mirror_options(self.mean_form, self.prior_pull)
         covariance_step = 1.0 if self.covariance_step is None else self.covariance_step
         check_options(
             mean_step=(self.mean_step, 0, 1e12), covariance_step=(covariance_step, 0, 1e12)
         )
+
+    def norm(self, layout: Layout) -> NoiseNorm:
+        return "project"
 
     def update(self, state: State, draws: Tensor, costs: Costs, setting: Setting) -> State:
         m = setting.layout.coordinates

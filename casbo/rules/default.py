@@ -3,18 +3,20 @@ r"""The rule `default`: mirrored whole trajectories, signed log-rank weights, ad
 A multi-Gaussian relative of the CMA evolution strategy (Hansen, arXiv 1604.00772): one step size
 sigma for all Gaussians, Sigma_g = sigma^2 C_g, each C_g with its own active rank-mu and rank-one
 update, partly pooled over the Gaussians; each Gaussian ranks candidates by its own relevance-
-weighted score-to-go. See docs/method.md, equations (22) to (38).
+weighted score-to-go. Where noise is kept on its shell, candidates are independent and sigma only
+shrinks. See docs/method.md, equations (22) to (38) and (45).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from casbo.controls import NoiseNorm
 from casbo.covariance import Covariance, Statistics
 from casbo.credit import Costs, by_rank
 from casbo.rules.base import TINY, Rule, Setting, State, by_gaussian, check_options, like
@@ -22,6 +24,12 @@ from casbo.rules.proposals import Proposals
 from casbo.rules.relevance import RATE, signal, wiener
 from casbo.rules.sampled import Sampled
 from casbo.rules.step_size import StepSize
+from casbo.spaces import Layout
+
+#: Coordinates of one Gaussian above which noise stays on its shell unless told otherwise.
+LARGEST_FREE = 512
+#: Steps of the mean are so many times longer on the shell, where only its direction counts.
+SHELL_STEP = 1.5
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class RankWeights:
     negative: Tensor
 
     @classmethod
+    @cache
     def of(cls, population: int) -> RankWeights:
         """The weights of Eq. (25)."""
         ranks = torch.arange(1, population + 1, dtype=torch.float64)
@@ -46,6 +55,11 @@ class RankWeights:
         positive = raw.clamp_min(0) / raw.clamp_min(0).sum()
         negative = raw.clamp_max(0) / raw.clamp_max(0).sum()
         return cls(0.5 * (positive - positive.flip(0)), positive, negative)
+
+    @property
+    def all(self) -> Tensor:
+        """Signed, positive and negative ones, with shape (3, N)."""
+        return torch.stack([self.signed, self.positive, self.negative])
 
     @property
     def positive_mass(self) -> float:
@@ -91,7 +105,8 @@ class Default(Rule):
         pooling: Share of the covariance update that all Gaussians have in common; without
             effect on `LowRank`, which cannot pool.
         sigma_floor: Smallest step size, in units of the starting one: keeps exploring.
-        sigma_ceiling: Largest step size, in the same units; None for no limit.
+        sigma_ceiling: Largest step size, in the same units; None for no limit. It is 1 where the
+            noise norm is projected.
         surrogate: Let a model of the score propose two candidates of a population where samples
             are told and have few coordinates: see `casbo.rules.proposals`.
     """
@@ -102,8 +117,6 @@ class Default(Rule):
     sigma_ceiling: float | None = None
     surrogate: bool = True
 
-    mirrored: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         check_options(
             prior_pull=(self.prior_pull, 0, 1e12),
@@ -111,6 +124,12 @@ class Default(Rule):
             sigma_floor=(self.sigma_floor, 0, 1),
             sigma_ceiling=(1.0 if self.sigma_ceiling is None else self.sigma_ceiling, 1, math.inf),
         )
+
+    def norm(self, layout: Layout) -> NoiseNorm:
+        return "free" if layout.coordinates <= LARGEST_FREE else "project"
+
+    def mirrors(self, setting: Setting) -> bool:
+        return setting.noise_norm == "free"
 
     def uses_samples(self, setting: Setting) -> bool:
         return self.surrogate and Proposals.possible(setting)
@@ -131,22 +150,23 @@ class Default(Rule):
 
     def update(self, state: State, draws: Tensor, costs: Costs, setting: Setting) -> State:
         proposals = Proposals.of(state.memory) if self.uses_samples(setting) else None
-        seen = Sampled.of(draws, costs, proposed=proposals is not None and proposals.due)
-        weights = RankWeights.of(setting.population)
+        if self.mirrors(setting):
+            seen = Sampled.of(draws, costs, proposed=proposals is not None and proposals.due)
+        else:
+            seen = Sampled(draws[:0], draws, costs)
         signal_, credit = self._credit(state, seen, setting)
-        signed = seen.folded(by_rank(weights.signed, credit, seen.costs.failed), seen.clip, -1)
+        ranked = by_rank(RankWeights.of(setting.population).all, credit, seen.costs.failed)
+        signed = seen.folded(ranked[0], seen.clip, -1)
         count = setting.layout.draws // setting.layout.groups
-        vectors = by_gaussian(seen.vectors, setting.layout)
-        moves = by_gaussian(like(signed, draws), setting.layout)[..., None] * vectors
-        step = state.covariance.color(moves.sum(0, keepdim=True))[0] / count  # Eq. (27)
+        vectors = by_gaussian(seen.vectors, setting.layout).transpose(0, 1)
+        moves = by_gaussian(like(signed, draws), setting.layout).T[:, None] @ vectors
+        step = state.covariance.color(moves.transpose(0, 1))[0] / count  # Eq. (27)
         path, statistics = self._statistics(
-            state, setting, seen, step=step, signed=signed, credit=credit
+            state, setting, seen, step=step, signed=signed, ranked=ranked
         )
-        sizes, change = StepSize.of(state.memory).updated(
-            seen.half, credit[: seen.mirrored], seen.by_chance, weights.signed_mass, self._limits()
-        )
+        mean = state.mean + (1.0 if self.mirrors(setting) else SHELL_STEP) * step
+        sizes, change = self._sizes(state, seen, setting, mean=mean, credit=credit)
         covariance = state.covariance.updated(statistics, "covariance").scaled(change)  # Eq. (32)
-        mean = state.mean + step
         memory = {"path": path, "signal": signal_, **sizes.tensors()}
         if proposals is not None:
             proposals, outstanding = proposals.updated(state, seen)
@@ -158,9 +178,19 @@ class Default(Rule):
             covariance = covariance.pulled(keep)
         return State(mean, covariance, memory)
 
-    def _limits(self) -> tuple[float, float]:
+    def _sizes(
+        self, state: State, seen: Sampled, setting: Setting, *, mean: Tensor, credit: Tensor
+    ) -> tuple[StepSize, float]:
+        """The next step size, and the factor on sigma."""
+        sizes = StepSize.of(state.memory)
+        if not self.mirrors(setting):
+            # the second moment before rescaling stays at least that of N(0, I)
+            inside = math.sqrt(max(0.0, 1 - float(mean.square().mean())))
+            return sizes.by_success(seen.costs, (max(self.sigma_floor, inside), 1.0))  # Eq. (45)
         ceiling = math.inf if self.sigma_ceiling is None else self.sigma_ceiling
-        return self.sigma_floor, ceiling
+        mass = RankWeights.of(setting.population).signed_mass
+        chance = credit[: seen.mirrored]
+        return sizes.updated(seen.half, chance, seen.by_chance, mass, (self.sigma_floor, ceiling))
 
     @staticmethod
     def _credit(state: State, seen: Sampled, setting: Setting) -> tuple[Tensor, Tensor]:
@@ -168,9 +198,10 @@ class Default(Rule):
         layout, average, values = setting.layout, state.memory["signal"], seen.costs.values
         if seen.costs.terminal:
             return average, values[:, -1:].expand(-1, layout.draws)
-        average = torch.lerp(average, signal(values[: seen.mirrored], seen.half), RATE)
+        odd, vectors = seen.odd(values)
+        average = torch.lerp(average, signal(odd, vectors), RATE)
         weight = 1 - (1 - RATE) ** (float(state.memory["step.iterations"]) + 1)
-        weights = wiener(average / weight, layout.first_steps, layout.coordinates / len(seen.half))
+        weights = wiener(average / weight, layout.first_steps, layout.coordinates / len(vectors))
         return average, values @ weights.T
 
     def _statistics(
@@ -181,7 +212,7 @@ class Default(Rule):
         *,
         step: Tensor,
         signed: Tensor,
-        credit: Tensor,
+        ranked: Tensor,
     ) -> tuple[Tensor, Statistics]:
         """The path and what the active rank-mu plus rank-one update is made of."""
         layout, pools, vectors = setting.layout, state.covariance.pools, seen.vectors
@@ -196,16 +227,15 @@ class Default(Rule):
         fresh = math.sqrt(rates.path * (2 - rates.path)) * unit
         path = (1 - rates.path) * state.memory["path"] + fresh  # Eq. (28)
         one = state.covariance.whiten(sigma * path[None])
-        better = by_rank(weights.positive, credit, seen.costs.failed)
-        worse = by_rank(weights.negative, credit, seen.costs.failed)
-        length = vectors.square().sum(-1).double().cpu().clamp_min(TINY)
-        negative = rates.negative * seen.folded(worse) * layout.coordinates / length
+        _, better, worse = ranked
+        negative = rates.negative * seen.folded(worse) * layout.coordinates / seen.lengths.square()
         combined = rates.mu * (seen.folded(better, seen.clip.square()) - negative)  # Eq. (31)
         coefficients = by_gaussian(like(combined, vectors), layout) / count
         statistics = Statistics(
-            torch.cat([by_gaussian(vectors, layout), one]),
+            by_gaussian(vectors, layout),
             torch.cat([coefficients, torch.full_like(coefficients[:1], rates.one)]),
             torch.full_like(coefficients[0], -rates.one - rates.mu * (1 - rates.negative)),
             self.pooling if pools else 0.0,
+            further=one,
         )
         return path, statistics

@@ -85,7 +85,7 @@ class Proposals(Remembered):
         layout = setting.layout
         coordinates = layout.draws * layout.coordinates
         small = coordinates <= LARGEST_NOISE and setting.population >= SMALLEST_POPULATION
-        return small and not layout.tied
+        return small and not layout.tied and setting.noise_norm == "free"
 
     @property
     def due(self) -> bool:
@@ -146,8 +146,8 @@ class Proposals(Remembered):
         total = torch.where(seen.costs.failed, torch.inf, seen.costs.values.sum(1))
         others, own = total[: seen.mirrored], total[seen.mirrored :]
         ranks = (others < own[:, None]).double().mean(1)
-        usual = math.sqrt(seen.proposed[0].numel())
-        lengths = seen.proposed.flatten(1).norm(dim=1).double().cpu() / usual
+        usual = math.sqrt(seen.single[0].numel())
+        lengths = seen.single.flatten(1).norm(dim=1).double().cpu() / usual
         grown = torch.where(
             lengths >= 0.9 * self.radius, self.radius.maximum(GROWTH * lengths), self.radius
         )

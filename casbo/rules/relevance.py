@@ -17,15 +17,20 @@ RATE = 0.1
 SMALLEST_WEIGHT = 0.05
 
 
-def signal(values: Tensor, draws: Tensor) -> Tensor:
+def odd_part(values: Tensor) -> Tensor:
+    """What changes sign with the draws: (N/2, K) from (N, K), candidate p + N/2 mirroring p."""
+    pairs = len(values) // 2
+    return 0.5 * (values[:pairs] - values[pairs:])
+
+
+def signal(odd: Tensor, draws: Tensor) -> Tensor:
     """Unbiased squared gradient length of each unit-scaled score along each draw: (R, K).
 
     Arguments:
-        values: Costs with shape (N, K), candidate p + N/2 being the mirror image of p.
-        draws: Whitened draws of the first half, with shape (N/2, R, m).
+        odd: What of the costs is odd in the draws, with shape (P, K).
+        draws: Whitened draws, with shape (P, R, m).
     """
     pairs = len(draws)
-    odd = 0.5 * (values[:pairs] - values[pairs:])
     size = odd.square().mean(0).sqrt()
     odd = odd / torch.where(size > 0, size, torch.ones_like(size))
     by_draw = draws.transpose(0, 1)

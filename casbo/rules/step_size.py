@@ -10,7 +10,7 @@ See docs/method.md, equations (33) to (37).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from casbo.credit import Costs
 from casbo.rules.base import TINY
-from casbo.rules.relevance import signal
+from casbo.rules.relevance import odd_part, signal
 from casbo.rules.remembered import Remembered
 
 LOG_CHANGE_LIMIT = 0.15
@@ -74,20 +74,31 @@ class StepSize(Remembered):
         total = costs.values.sum(1)
         linear, reliability = self._reliability(total, draws)
         straight = linearity(credit, draws.shape[1] * draws.shape[2], mass)
+        judged = replace(self, linear=linear)._judged(costs, SUCCESS_TARGET * reliability**0.25)
+        return judged._times(0.5 * straight * math.sqrt(reliability), limits)
+
+    def by_success(self, costs: Costs, limits: tuple[float, float]) -> tuple[StepSize, float]:
+        """The same without pairs, from success alone."""
+        return self._judged(costs, SUCCESS_TARGET)._times(0.0, limits)
+
+    def _judged(self, costs: Costs, target: float) -> StepSize:
+        """With the population compared with the one before it."""
+        total, success = costs.values.sum(1), self.success
         ranked = torch.where(costs.failed, torch.full_like(total, torch.inf), total)
-        success = self.success
         if not bool(self.previous.isnan().any()):
-            gain = rank_gain(self.previous, ranked) - SUCCESS_TARGET * reliability**0.25
+            gain = rank_gain(self.previous, ranked) - target
             success = torch.lerp(success, torch.full_like(success, gain), SUCCESS_RATE)  # Eq. (36)
-        wanted = math.exp(0.5 * straight * math.sqrt(reliability) + 0.5 * float(success))
-        sigma = (self.sigma * wanted).clamp(*limits)  # Eq. (37)
-        following = StepSize(sigma, success, linear, self.iterations + 1, ranked)
-        return following, float(sigma / self.sigma)
+        return replace(self, success=success, iterations=self.iterations + 1, previous=ranked)
+
+    def _times(self, growth: float, limits: tuple[float, float]) -> tuple[StepSize, float]:
+        """With the next sigma, and the factor on it, Eq. (37)."""
+        sigma = (self.sigma * math.exp(growth + 0.5 * float(self.success))).clamp(*limits)
+        return replace(self, sigma=sigma), float(sigma / self.sigma)
 
     def _reliability(self, total: Tensor, draws: Tensor) -> tuple[Tensor, float]:
         """Share of the score's variance that is linear in all draws together, Eqs. (34), (35)."""
         flat = draws.flatten(1).unsqueeze(1)
-        seen = signal(total[:, None], flat)[0, 0]
+        seen = signal(odd_part(total[:, None]), flat)[0, 0]
         linear = torch.lerp(self.linear, seen, RELIABILITY_RATE)
         decay = 1 - RELIABILITY_RATE
         total_weight = 1 - decay ** (float(self.iterations) + 1)
@@ -108,7 +119,7 @@ def linearity(credit: Tensor, coordinates: int, mass: float) -> float:
         mass: M, the effective number of candidates of the signed rank weights.
     """
     pairs = len(credit) // 2
-    odd = 0.5 * (credit[:pairs] - credit[pairs:]).abs()
+    odd = odd_part(credit).abs()
     even = 0.5 * (credit[:pairs] + credit[pairs:])
     straight = odd.median(0).values.clamp_min(TINY)
     curved = (even - even.median(0).values).abs().median(0).values.clamp_min(TINY)

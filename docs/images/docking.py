@@ -34,7 +34,9 @@ def main() -> None:
     options = parser.parse_args()
     plain = scored_molecules(options.demo / "plain", "evaluation", f"plain-{options.seed}")
     learning = scored_molecules(options.demo / "steered")
-    fresh = scored_molecules(options.demo / "steered", "evaluation", f"fresh-{options.seed}")
+    fresh = scored_molecules(
+        options.demo / "steered", "evaluation", f"fresh-{options.seed}-after-{len(learning)}"
+    )
     ledger = Ledger(options.demo / "steered" / "ledger.sqlite")
     records = ledger.iterations()
     ledger.close()

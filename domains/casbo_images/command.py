@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from casbo.domains import Domain, Problem
+from casbo.settings import stated
 
 from .options import QUERIES, SEED, ImageOptions
 
@@ -115,7 +116,10 @@ def images(
     from .options import read_settings
     from .quiet import quiet_libraries
 
-    settings = read_settings(_stated(context), config)
+    given = stated(context)
+    if "colour" in given:
+        given["colour"] = _triple(given["colour"])
+    settings = read_settings(given, config)
     quiet_libraries()
     result = steer_images(settings.options, run=settings.out, progress=True, **settings.running)
     say_best(result)
@@ -157,19 +161,6 @@ def say_best(result: Result) -> None:
         typer.echo(f"{rank}. {scores}")
     for name in ("best.png", "comparison.png", "samples", "report.html"):
         typer.echo(str(result.run / name))
-
-
-def _stated(context: typer.Context) -> dict[str, Any]:
-    """What the command line states, the file of settings aside; no defaults."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    stated = {
-        name: context.params[name]
-        for name, source in sources.items()
-        if name != "config" and source is not None and source.name == "COMMANDLINE"
-    }
-    if "colour" in stated:
-        stated["colour"] = _triple(stated["colour"])
-    return stated
 
 
 def _triple(text: str) -> list[int]:

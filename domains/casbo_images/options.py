@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, ClassVar, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypedDict, get_type_hints
 
 from casbo.errors import CasboError
 from casbo.options import RunOptions
+from casbo.settings import merged
 
 from .errors import ImageError
 from .shipped import SCENES
@@ -133,63 +131,16 @@ def read_settings(stated: Mapping[str, Any], config: Path | None = None) -> Sett
     hints = get_type_hints(ImageOptions)
     built_from = {option.name: hints[option.name] for option in fields(ImageOptions)}
     known = {"out": str, **built_from, **get_type_hints(Running)}
-    settings = {**({} if config is None else read_config(config)), **stated}
-    if unknown := sorted(set(settings) - set(known)):
-        raise ImageError(
-            f"Expected settings among {', '.join(sorted(known))}; none is called "
-            f"{', '.join(map(repr, unknown))}."
-        )
+    values = merged(stated, config, known, ImageError)
     for name in ("out", "prompt"):
-        if not settings.get(name):
+        if not values.get(name):
             raise ImageError(f"Expected --{name}, or {name} in the --config file; got none.")
-    values = {name: as_type(name, value, known[name]) for name, value in settings.items()}
     running: Running = {"queries": QUERIES, "seed": SEED}
     for name in Running.__annotations__:
         if name in values:
             running[name] = values.pop(name)  # type: ignore[literal-required]
     out = values.pop("out")
     return Settings(out, ImageOptions.from_json(_with_full_paths(values)), running)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The values in a TOML file.
-
-    Raises:
-        ImageError: When it cannot be read.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ImageError(
-            f"Expected a TOML file in {path}, reading it failed ({error})."
-        ) from error
-
-
-def as_type(name: str, value: Any, kind: Any) -> Any:  # noqa: ANN401
-    """A setting's value as its type: a single text is a list of one as well.
-
-    Raises:
-        ImageError: When it is of another type, or a number that is not finite.
-    """
-    if get_origin(kind) is tuple and isinstance(value, str):
-        value = [value]
-    if not _is_of(value, kind):
-        wanted = str(getattr(kind, "__name__", kind)).removesuffix(" | None")
-        raise ImageError(f"Expected {name} to be of type {wanted}, got {value!r}.")
-    return value
-
-
-def _is_of(value: Any, kind: Any) -> bool:  # noqa: ANN401
-    """Whether a value is of a type; a whole number is a float too, a truth value is no number."""
-    if isinstance(kind, UnionType):
-        return any(_is_of(value, one) for one in get_args(kind))
-    if get_origin(kind) is tuple:
-        rows = isinstance(value, (list, tuple))
-        return rows and all(_is_of(entry, get_args(kind)[0]) for entry in value)
-    if kind in (int, float):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole or (kind is float and isinstance(value, float) and math.isfinite(value))
-    return isinstance(value, get_origin(kind) or kind)
 
 
 def _with_full_paths(values: Mapping[str, Any]) -> dict[str, Any]:

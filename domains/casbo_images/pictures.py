@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .errors import ImageError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 THUMBNAIL = 256  # largest side of a picture in a report, in pixels
 GAP = 2  # pixels between the pictures of a grid
+FIELDS = 8  # of a picture's colour layout, along each side
 SAVED_GRID = 64  # pictures in grid.png at most
 
 
@@ -51,6 +55,14 @@ def image_digest(image: Image) -> str:
     colours = image.convert("RGB")
     digest = hashlib.sha256(colours.tobytes()).hexdigest()[:16]
     return f"{colours.width}x{colours.height} sha256:{digest}"
+
+
+def colour_layout(image: Image) -> NDArray[np.float64]:
+    """The mean colour of each of 8 x 8 fields, from 0 to 1, with shape (8, 8, 3)."""
+    from PIL.Image import Resampling
+
+    fields = image.convert("RGB").resize((FIELDS, FIELDS), Resampling.BOX)
+    return np.asarray(fields, dtype=np.float64) / 255
 
 
 def image_markup(image: Image) -> str:

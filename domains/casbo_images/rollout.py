@@ -8,6 +8,7 @@ image-to-image and inpainting work as they do without steering.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +21,7 @@ from casbo.rollout import Rollout, Trajectories
 
 from .errors import ImageError
 from .noise_rows import START, NoiseRows, Steered, steered_rows
-from .pictures import describe_input, image_digest, image_markup, save_pictures
+from .pictures import colour_layout, describe_input, image_digest, image_markup, save_pictures
 from .pipelines import (
     Offload,
     check_call,
@@ -31,6 +32,7 @@ from .pipelines import (
     unpacked,
     with_scheduler,
 )
+from .probing import asked_once
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -205,6 +207,10 @@ class DiffusersRollout(Rollout):
     def picture(self, sample: Image) -> str:
         return image_markup(sample)
 
+    def point(self, sample: Image) -> Tensor:
+        """Which colour is where, in 8 x 8 fields: (192,)."""
+        return torch.from_numpy(colour_layout(sample)).flatten()
+
     def describe(self) -> dict[str, Any]:
         inputs = {name: describe_input(value) for name, value in sorted(self._inputs.items())}
         scheduler = {
@@ -226,11 +232,13 @@ class DiffusersRollout(Rollout):
 
     @torch.no_grad()
     def _find_rows(self) -> NoiseRows:
-        """Run the pipeline once and note which steps take noise."""
+        """Run the pipeline, its network but once, and note which steps take noise."""
         scheduler = self.pipe.scheduler
         scheduler.begin(None, predict=(0,))
+        probe = copy.copy(self)
+        probe.pipe = asked_once(self.pipe)
         try:
-            (image,) = self._call(1)
+            (image,) = probe._call(1)
         except CasboError:
             raise
         except (TypeError, ValueError) as error:

@@ -1,21 +1,14 @@
-"""Plain sampling against steering on the embedded receptor, at the same number of dockings.
-
-Both get Q dockings. Plain sampling spends them on Q samples of the model. Steering spends most on
-learning and the last share on fresh samples from the controls it has learned, which are what its
-mean is measured on: samples that no update has seen.
-"""
+"""The demo: plain sampling against steering on one receptor, at the same number of dockings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .comparison import Column, column, table
-from .errors import DockingInputError
+from .arms import Spending, best_arm, plain_arm, steered_arm
+from .comparison import Column, table
 
 if TYPE_CHECKING:
     from casbo.result import Result
@@ -23,13 +16,12 @@ if TYPE_CHECKING:
     from .docking_run import DockingOptions
     from .vina import VinaScore
 
-FRESH_SHARE = 0.2  # of the dockings, for fresh samples of what was learned
 PLAIN, STEERED = "plain", "steered"  # the two folders
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """The columns of the comparison (plain, steered, fresh samples) and the steered run."""
+    """The columns of the comparison (plain, the best of it, steered) and the steered run."""
 
     columns: tuple[Column, ...]
     result: Result
@@ -39,11 +31,8 @@ def demonstrate(
     options: DockingOptions,
     vina: VinaScore,
     out: Path,
+    spending: Spending,
     *,
-    queries: int,
-    population: int,
-    seed: int,
-    workers: int,
     say: Callable[[str], None],
 ) -> Demonstration:
     """Run both, each in a folder of its own under ``out``; a second call takes up where one stopped.
@@ -51,51 +40,20 @@ def demonstrate(
     Raises
     ------
     casbo.errors.CasboError
-        If the dockings do not suffice, or something cannot be read or written.
+        If something cannot be read or written.
     """
     from casbo.atomic import write_atomically
 
-    from .docking_run import dock_samples, steer_docking
-    from .tables import scored_molecules
-
-    learning = int(queries * (1 - FRESH_SHARE)) // population * population
-    if learning < 2 * population:
-        raise DockingInputError(
-            f"expected dockings for at least 2 iterations of {population} and fresh samples, got "
-            f"{queries}; ask for {3 * population} or more"
-        )
-    steered = replace(options, out=str((out / STEERED).absolute()))
-    plain = replace(options, out=str((out / PLAIN).absolute()))
-    say(f"steering: {learning} dockings to learn")
-    result = steer_docking(
-        steered, vina, queries=learning, population=population, seed=seed, workers=workers
-    )
-    say(f"steering: {queries - learning} dockings of fresh samples")
-    fresh = dock_samples(
-        steered, vina, result.controls, n=queries - learning, seed=seed, workers=workers
-    )
-    say(f"plain sampling: {queries} dockings")
-    base = dock_samples(plain, vina, None, n=queries, seed=seed, workers=workers)
-    learned = scored_molecules(out / STEERED, "evaluation", fresh)
+    folders = [replace(options, out=str((out / name).absolute())) for name in (PLAIN, STEERED)]
+    say(f"steering: {spending.learning} dockings to learn, {spending.fresh} of fresh samples")
+    steered, result = steered_arm(folders[1], vina, spending, outputs=True)
+    say(f"plain sampling: {spending.queries} dockings")
+    plain = plain_arm(folders[0], vina, spending)
+    say(f"checking {spending.checked} molecules of each")
     columns = (
-        column("plain sampling", scored_molecules(out / PLAIN, "evaluation", base)),
-        column("steered, all", [*scored_molecules(out / STEERED), *learned]),
-        column("steered, fresh", learned),
+        plain.column("plain"),
+        best_arm(plain, key=lambda row: row.score).column("best of plain"),
+        steered.column("steered"),
     )
     write_atomically(out / "comparison.txt", f"{table(columns)}\n".encode())
     return Demonstration(columns, result)
-
-
-def average(found: Sequence[Demonstration]) -> list[Column]:
-    """The columns averaged over demonstrations."""
-    return [
-        Column(
-            name=columns[0].name,
-            **{
-                field.name: float(np.mean([getattr(column, field.name) for column in columns]))
-                for field in fields(Column)
-                if field.name != "name"
-            },
-        )
-        for columns in zip(*(one.columns for one in found), strict=True)
-    ]

@@ -2,97 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from casbo.errors import CasboError
-from casbo.options import RunOptions
+from typing import TYPE_CHECKING
 
 from .box import PADDING
+from .docking_options import DEADLINE, DockingOptions, failure_limit_of
 from .elements import LARGEST_MOLECULE, SMALLEST_MOLECULE
 from .errors import DockingInputError
 
 if TYPE_CHECKING:
     from casbo.controls import Controls
     from casbo.domains import Problem
-    from casbo.objective import Objective
     from casbo.result import Result
     from casbo.rollout import Rollout
+    from casbo.scorer import Scorer
 
     from .vina import VinaScore
 
-DEADLINE = 120.0  # seconds for one docking, a hundred times what one takes
 KEPT = 20  # molecules in best.sdf
 VOLUME_PER_ATOM = 40.0  # Å^3 of the box, padding aside, for each heavy atom of a default molecule
-
-#: A search that is nearly as good as Vina's default for ranking and 30 times faster; docs/docking.md.
-FAST_EXHAUSTIVENESS = 4
-FAST_EVALUATIONS = 25_000
-
-
-@dataclass(frozen=True)
-class DockingOptions(RunOptions):
-    """Everything that a docking run is built from, as JSON values.
-
-    Parameters
-    ----------
-    out
-        The run folder.
-    receptor, ligand
-        Paths; ``ligand`` may be None when ``center`` and ``size`` are given.
-    center, size
-        The box in Å, or None to take it from the ligand or the residues.
-    residues
-        Residues that line the pocket, such as ``("A:45", "A:102")``: their place is the box.
-    padding
-        Å added to the ligand's extent along each axis.
-    atoms
-        Atoms of every molecule; None for what the model's :class:`~.generators.Generator` takes.
-    model
-        A name of :data:`.generators.NAMED` or a folder, None for the shipped model.
-    checkpoint, device, steer
-        File or folder of a named model's weights; where it computes; which parts of its noise are
-        steered, all if none is named.
-    sampler
-        Options of the model's own sampler.
-    exhaustiveness, max_evals, vina_seed
-        Of :class:`~casbo_molecules.vina.VinaScore`.
-    hydrogens, ph, keep, drop, chains
-        Of :class:`~casbo_molecules.receptor.Preparation`.
-    qed_weight, sa_weight
-        Of :func:`~casbo_molecules.docking_score.docking_objective`; None for its own.
-    receptor_sha256
-        Digest of the prepared receptor when the run began; None before.
-    """
-
-    error: ClassVar[type[CasboError]] = DockingInputError
-
-    out: str
-    receptor: str
-    ligand: str | None = None
-    center: tuple[float, ...] | None = None
-    size: tuple[float, ...] | None = None
-    padding: float = PADDING
-    atoms: int | None = None
-    model: str | None = None
-    checkpoint: str | None = None
-    device: str = "cpu"
-    steer: tuple[str, ...] = ()
-    sampler: Mapping[str, Any] | None = None
-    exhaustiveness: int = FAST_EXHAUSTIVENESS
-    max_evals: int = FAST_EVALUATIONS
-    vina_seed: int = 42
-    hydrogens: str = "auto"
-    ph: float = 7.4
-    keep: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    chains: tuple[str, ...] = ()
-    qed_weight: float | None = None
-    sa_weight: float | None = None
-    receptor_sha256: str | None = None
-    residues: tuple[str, ...] = ()
 
 
 def vina_score(options: DockingOptions) -> VinaScore:
@@ -113,6 +41,9 @@ def vina_score(options: DockingOptions) -> VinaScore:
         keep=options.keep,
         drop=options.drop,
         chains=options.chains,
+        altloc=options.altloc,
+        modified=options.modified,  # type: ignore[arg-type]
+        incomplete=options.incomplete,  # type: ignore[arg-type]
     )
     receptor = prepare_receptor(options.receptor, preparation)
     if options.receptor_sha256 not in (None, receptor.sha256()):
@@ -145,14 +76,13 @@ def default_atoms(vina: VinaScore, ligand: str | None) -> int:
     return min(max(wanted, SMALLEST_MOLECULE), LARGEST_MOLECULE)
 
 
-def objective(options: DockingOptions) -> Objective:
-    """The number that is steered."""
-    from .docking_score import QED_WEIGHT, SA_WEIGHT, docking_objective
+def scorer_of(options: DockingOptions, vina: VinaScore) -> Scorer:
+    """Docking and chemistry, of molecules that pass the filters asked for."""
+    from .docking_score import DockingScore
+    from .filters import Filtered, filters_of
 
-    return docking_objective(
-        QED_WEIGHT if options.qed_weight is None else options.qed_weight,
-        SA_WEIGHT if options.sa_weight is None else options.sa_weight,
-    )
+    filters, score = filters_of(options), DockingScore(vina)
+    return Filtered(score, filters) if filters else score
 
 
 def build(options: DockingOptions, vina: VinaScore | None = None) -> Problem:
@@ -161,18 +91,20 @@ def build(options: DockingOptions, vina: VinaScore | None = None) -> Problem:
     Raises
     ------
     casbo.errors.CasboError
-        If the receptor, the box or the model cannot be used.
+        If the receptor, the box, the model or what is steered cannot be used.
     """
     from casbo.domains import Problem
 
-    from .docking_score import DockingScore
+    from .objectives import objective_of
+    from .scaffolds import buckets_of
 
     vina = vina or vina_score(options)
     vina.box.require_room(options.atoms or 1)
     return Problem(
         rollout=molecule_rollout(options),
-        scorer=DockingScore(vina),
-        objective=objective(options),
+        scorer=scorer_of(options, vina),
+        objective=objective_of(options).objective,
+        buckets=buckets_of(options),
         finish=partial(write_outputs, vina=vina),
     )
 
@@ -199,8 +131,10 @@ def steer_docking(
     seed: int,
     workers: int,
     deadline: float = DEADLINE,
+    failure_limit: float | None = None,
+    outputs: bool = True,
 ) -> Result:
-    """Run, or go on with, the steering of these options and write its outputs.
+    """Run, or go on with, the steering of these options; with ``outputs`` write them.
 
     Raises
     ------
@@ -210,23 +144,27 @@ def steer_docking(
     from casbo.steering import steer
 
     from .command import domain
+    from .objectives import objective_of
 
     problem = build(options, vina)
     result = steer(
         problem.rollout,
         problem.scorer,
         **problem.steering_options(),
+        direction=objective_of(options).direction,
         run=options.out,
         queries=queries,
         population=population,
         seed=seed,
         workers=workers,
         deadline=deadline,
+        failure_limit=failure_limit_of(options, failure_limit),
         keep=KEPT,
         progress=True,
         domain=domain.config(options.to_json()),
     )
-    write_outputs(result, vina)
+    if outputs:
+        write_outputs(result, vina)
     return result
 
 
@@ -238,12 +176,15 @@ def dock_samples(
     n: int,
     seed: int,
     workers: int,
+    label: str | None = None,
 ) -> str:
     """Dock n samples of controls, or of the plain model; return their label in the ledger."""
     from casbo.evaluation import evaluate
 
+    from .objectives import objective_of
+
     problem = build(options, vina)
-    label = f"{'plain' if controls is None else 'fresh'}-{seed}"
+    label = label or f"{'plain' if controls is None else 'fresh'}-{seed}"
     evaluate(
         controls,
         problem.rollout,
@@ -251,6 +192,7 @@ def dock_samples(
         n=n,
         seed=seed,
         objective=problem.objective,
+        direction=objective_of(options).direction,
         run=options.out,
         label=label,
         workers=workers,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rdkit.Chem import Mol
     from rdkit.Chem.FilterCatalog import FilterCatalog
 
+    from .docking_options import DockingOptions
+
 CATALOGS: tuple[str, ...] = ("PAINS", "BRENK", "NIH", "ZINC")
 """RDKit's catalogues of alerts: PAINS (Baell and Holloway 2010), Brenk et al. 2008, NIH, ZINC."""
 
@@ -154,6 +156,37 @@ class Size(Filter):
             if not least <= value <= most:
                 return f"{value:g} {what}"
         return None
+
+
+def filters_of(options: DockingOptions) -> list[Filter]:
+    """The filters that a run asks for; none by default.
+
+    Raises
+    ------
+    DockingInputError
+        If a pattern, a catalogue or a bound cannot be used.
+    """
+    found: list[Filter] = []
+    bounds = {
+        "weight": options.max_weight,
+        "rotatable_bonds": options.max_rotatable,
+        "largest_ring": options.max_ring,
+    }
+    stated = {name: bound for name, bound in bounds.items() if bound is not None}
+    if any(bound < 0 for bound in stated.values()):
+        raise DockingInputError(
+            "expected --max-weight, --max-rotatable and --max-ring of 0 or more, got "
+            f"{', '.join(f'{bound:g}' for bound in stated.values())}"
+        )
+    if "weight" in stated:
+        stated["weight"] = (0.0, stated["weight"])
+    if stated:
+        found.append(Size(**stated))  # cheapest first
+    if options.require or options.forbid:
+        found.append(Substructures(forbidden=options.forbid, required=options.require))
+    if options.alerts:
+        found.append(Alerts(options.alerts))
+    return found
 
 
 class Filtered:

@@ -14,7 +14,7 @@ from .errors import DockingInputError
 if TYPE_CHECKING:
     from casbo.rollout import Rollout
 
-    from .docking_run import DockingOptions
+    from .docking_options import DockingOptions
     from .targetdiff.pocket import Pocket
     from .vina import VinaScore
 
@@ -67,27 +67,20 @@ def generator_of(options: DockingOptions) -> Generator:
     return generator
 
 
-def atoms_of(options: DockingOptions, vina: VinaScore, asked: str | None) -> int:
-    """The number of atoms that ``--atoms`` asks for.
+def sizes_of(
+    options: DockingOptions, vina: VinaScore, asked: tuple[int, ...] | str | None
+) -> tuple[int, ...]:
+    """The numbers of atoms that ``--atoms`` asks for.
 
     Parameters
     ----------
     asked
-        A number; "prior" for the median of TargetDiff's training ligands in pockets of this size;
+        Numbers; "prior" for the median of TargetDiff's training ligands in pockets of this size;
         None for what suits the model.
-
-    Raises
-    ------
-    DockingInputError
-        If it is something else.
     """
     if asked is None:
-        return generator_of(options).atoms(options, vina)
-    if asked == "prior":
-        return _prior_atoms(options)
-    if not asked.isascii() or not asked.isdigit():
-        raise DockingInputError(f"expected --atoms as a number or prior, got {asked!r}")
-    return int(asked)
+        return (generator_of(options).atoms(options, vina),)
+    return (_prior_atoms(options),) if isinstance(asked, str) else asked
 
 
 def _own_rollout(options: DockingOptions) -> Rollout:
@@ -139,11 +132,18 @@ def _prior_atoms(options: DockingOptions) -> int:
 
 
 def _pocket(options: DockingOptions) -> Pocket:
+    from .structure_file import StructureCleaning
     from .targetdiff.pocket import Pocket
 
-    return Pocket.from_file(
-        options.receptor, options.ligand, drop=options.drop, chains=options.chains
+    cleaning = StructureCleaning(
+        drop=options.drop,
+        chains=options.chains,
+        altloc=options.altloc,
+        modified=options.modified,  # type: ignore[arg-type]  # checked there
+        incomplete=options.incomplete,  # type: ignore[arg-type]
+        hydrogens=False,  # the published model has never seen any
     )
+    return Pocket.from_file(options.receptor, options.ligand, cleaning=cleaning)
 
 
 def _edm_rollout(options: DockingOptions) -> Rollout:

@@ -1,9 +1,9 @@
 """A protein file as people have it -> the PDBQT file that Vina reads, with every step named.
 
-The steps: the first model is taken; waters, hetero groups and unwanted chains are removed; of
-alternate locations the one with the highest occupancy stays; hydrogens are added where the file
-has none (Open Babel, at a stated pH); Open Babel assigns the AutoDock atom types. What was
-removed or added is listed in :attr:`Receptor.notes`.
+The steps: the first model is taken; waters, hetero groups and unwanted chains are removed; one
+alternate location stays; modified and incomplete residues are treated as asked for; hydrogens are
+added where the file has none (Open Babel, at a stated pH); Open Babel assigns the AutoDock atom
+types. What was removed, changed or added is listed in :attr:`Receptor.notes`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from .errors import DockingInputError
-from .pdbqt import receptor_positions, residue_positions, to_pdbqt
-from .structure_file import StructureCleaning, cleaned_pdb, read_text
+from .pdbqt import receptor_positions, residue_positions, to_pdb, to_pdbqt
+from .protein.incomplete_residues import Incomplete, incomplete_residues
+from .protein.modified_residues import Modified
+from .structure_file import StructureCleaning, cleaned_pdb, inspected, read_text
 
-PREPARATION_VERSION = 1  # part of the cache key: raise it when the same input gives another output
+if TYPE_CHECKING:
+    from .box import Box
+
+PREPARATION_VERSION = 2  # part of the cache key: raise it when the same input gives another output
 NOTE = "REMARK casbo: "
 
 
@@ -63,6 +68,16 @@ class Receptor:
         text = self.pdbqt.read_text(encoding="utf-8")
         return residue_positions(self.source, text, residues)
 
+    def incomplete_in(self, box: Box) -> list[str]:
+        """Residues that lack heavy atoms and have an atom in a box, with what they lack."""
+        import gemmi
+
+        text = to_pdb(self.pdbqt.read_text(encoding="utf-8"))
+        return incomplete_residues(
+            gemmi.read_pdb_string(text)[0],
+            lambda residue: box.holds([atom.pos.tolist() for atom in residue]).any(),
+        )
+
     def sha256(self) -> str:
         """Digest of the prepared file: equal for receptors that score alike."""
         return hashlib.sha256(self.pdbqt.read_bytes()).hexdigest()
@@ -79,10 +94,17 @@ class Preparation:
     ph
         The pH at which Open Babel protonates.
     keep, drop
-        Residue names of hetero groups to keep (cofactors, metals: ``("ZN", "HEM")``) and of
-        residues to remove although they are written as ATOM records (a ligand: ``("LIG",)``).
+        Hetero groups and waters to keep (cofactors, metals: ``("ZN", "A:401")``), and residues to
+        remove although they are written as ATOM records (a ligand: ``("LIG",)``), by name or place.
     chains
         Names of the chains to use; empty for all.
+    altloc, modified, incomplete
+        Of :class:`~casbo_molecules.structure_file.StructureCleaning`.
+
+    Raises
+    ------
+    DockingInputError
+        If an option cannot be used.
     """
 
     hydrogens: Literal["auto", "add", "keep"] = "auto"
@@ -90,6 +112,21 @@ class Preparation:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     chains: tuple[str, ...] = ()
+    altloc: tuple[str, ...] = ()
+    modified: Modified = "keep"
+    incomplete: Incomplete = "keep"
+
+    def cleaning(self) -> StructureCleaning:
+        """The part of it that concerns the structure's file."""
+        return StructureCleaning(
+            keep=self.keep,
+            drop=self.drop,
+            chains=self.chains,
+            altloc=self.altloc,
+            modified=self.modified,
+            incomplete=self.incomplete,
+            hydrogens=self.hydrogens != "add",
+        )
 
     def __post_init__(self) -> None:
         if self.hydrogens not in ("auto", "add", "keep"):
@@ -98,6 +135,7 @@ class Preparation:
             )
         if not 0.0 <= self.ph <= 14.0:
             raise DockingInputError(f"expected a pH from 0 to 14, got {self.ph}")
+        self.cleaning()
 
 
 def prepare_receptor(
@@ -120,7 +158,7 @@ def prepare_receptor(
     text = read_text(path)
     if path.suffix.lower() == ".pdbqt":
         receptor_positions(path, text)
-        return Receptor(path.resolve(), path.resolve())
+        return Receptor(path.resolve(), path.resolve(), inspected(to_pdb(text)))
     target = (folder or _cache()) / f"{path.stem}-{_key(text, path.suffix, preparation)}.pdbqt"
     if not target.exists():
         _write(target, _prepared(path, text, preparation))
@@ -132,16 +170,7 @@ def prepare_receptor(
 
 
 def _prepared(path: Path, text: str, preparation: Preparation) -> str:
-    cleaned = cleaned_pdb(
-        path,
-        text,
-        StructureCleaning(
-            keep=preparation.keep,
-            drop=preparation.drop,
-            chains=preparation.chains,
-            hydrogens=preparation.hydrogens != "add",
-        ),
-    )
+    cleaned = cleaned_pdb(path, text, preparation.cleaning())
     add = preparation.hydrogens == "add" or (
         preparation.hydrogens == "auto" and not cleaned.has_hydrogens
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from casbo.buckets import Buckets
 
 from .errors import DockingInputError
+
+if TYPE_CHECKING:
+    from .docking_options import DockingOptions
 
 KINDS: tuple[str, ...] = ("murcko", "generic")
 
@@ -48,6 +51,24 @@ class ScaffoldBuckets(Buckets):
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "kind": self.kind}
+
+
+def buckets_of(options: DockingOptions) -> ScaffoldBuckets | None:
+    """The buckets that a run asks for, or None.
+
+    Raises
+    ------
+    casbo.errors.CasboError
+        If an option cannot be used.
+    """
+    if options.buckets is None:
+        ScaffoldBuckets(kind=options.scaffold)  # says so if there is no such kind
+        if options.bucket_threshold is not None:
+            raise DockingInputError(
+                "bucket_threshold goes with buckets; state --buckets N as well"
+            )
+        return None
+    return ScaffoldBuckets(options.buckets, options.bucket_threshold, options.scaffold)
 
 
 @lru_cache(maxsize=65_536)

@@ -6,61 +6,27 @@ either format.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .alternates import drop_alternates
 from .errors import DockingInputError
+from .pdbqt import VINA_TYPES
+from .protein import incomplete_residues, modified_residues
+from .protein.alternates import drop_alternates
+from .protein.gaps import gap_notes
+from .protein.hetero_groups import drop_hetero_groups, hetero_groups
+from .protein.incomplete_residues import Incomplete, treat_incomplete
+from .protein.modified_residues import Modified, treat_modified
+from .protein.residues import label
+from .protein.selection import AlternateChoice, Selection
 from .text_file import text_of
 
 if TYPE_CHECKING:
     import gemmi
 
-WATER_NAMES = frozenset(
-    {
-        "HOH",
-        "WAT",
-        "H2O",
-        "DOD",
-        "D2O",
-        "OH2",
-        "TIP",
-        "TIP3",
-        "TIP4",
-        "TIP5",
-        "TP3",
-        "T3P",
-        "T4P",
-        "TIP3P",
-        "SOL",
-        "SPC",
-    }
-)
-PROTONATION_NAMES = frozenset(
-    {
-        "HSD",
-        "HSE",
-        "HSP",
-        "HID",
-        "HIE",
-        "HIP",
-        "CYX",
-        "CYM",
-        "ASH",
-        "GLH",
-        "LYN",
-        "ACE",
-        "NME",
-        "NMA",
-        "NH2",
-        "NHE",
-    }
-)
-"""Force fields' names for amino acids and caps, which are no hetero groups."""
 MOST_ATOMS = 99_999  # the serial number of a PDB file has five digits
 HIGHEST_COORDINATE = 9999.0  # Å; what fits the columns of a PDB file
 FORMATS = (".pdb", ".ent", ".cif", ".mmcif", ".pdbqt")
@@ -68,15 +34,51 @@ FORMATS = (".pdb", ".ent", ".cif", ".mmcif", ".pdbqt")
 
 @dataclass(frozen=True)
 class StructureCleaning:
-    """What to leave out; the fields are those of :class:`~.receptor.Preparation`.
+    """What is left out, and what becomes of residues that are not as they should be.
 
-    ``hydrogens`` says whether the file's hydrogens stay.
+    Parameters
+    ----------
+    keep, drop
+        Residues by name or place (:class:`.protein.selection.Selection`): waters and hetero
+        groups that stay, others that go.
+    chains
+        Names of the chains to use; empty for all.
+    altloc
+        Alternate locations that are wanted, such as ``("B",)`` or ``("A:45=B",)``; the most
+        occupied elsewhere.
+    modified
+        Modified residues, such as MSE: "keep" them as they are, make them "standard", "drop" them.
+    incomplete
+        Standard residues that lack heavy atoms: "keep", "drop", or "refuse" the file.
+    hydrogens
+        Whether the file's hydrogens stay.
+
+    Raises
+    ------
+    DockingInputError
+        If one of these cannot be understood.
     """
 
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     chains: tuple[str, ...] = ()
+    altloc: tuple[str, ...] = ()
+    modified: Modified = "keep"
+    incomplete: Incomplete = "keep"
     hydrogens: bool = True
+
+    def __post_init__(self) -> None:
+        Selection(self.keep)
+        Selection(self.drop)
+        AlternateChoice.parse(self.altloc)
+        for name, value, choices in (
+            ("modified", self.modified, modified_residues.CHOICES),
+            ("incomplete", self.incomplete, incomplete_residues.CHOICES),
+        ):
+            if value not in choices:
+                raise DockingInputError(
+                    f"expected --{name} as {', '.join(choices)}, got {value!r:.40}"
+                )
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,17 @@ def cleaned_pdb(path: Path, text: str, cleaning: StructureCleaning) -> CleanedSt
         notes.append(f"used the first of {len(structure)} models")
         del structure[1:]
     model = structure[0]
+    keep, drop = Selection(cleaning.keep), Selection(cleaning.drop)
+    keep.require_present(path, model, "--keep")
+    drop.require_present(path, model, "--drop")
     notes += _keep_chains(path, model, cleaning.chains)
-    notes += _drop_residues(model, cleaning)
-    notes += drop_alternates(model)
+    notes += drop_hetero_groups(model, keep, drop)
+    notes += drop_alternates(path, model, AlternateChoice.parse(cleaning.altloc))
     if not cleaning.hydrogens:
         structure.remove_hydrogens()
+    notes += treat_modified(model, cleaning.modified)
+    notes += treat_incomplete(path, model, cleaning.incomplete)
+    notes += gap_notes(model)
     structure.remove_empty_chains()
     _require_sound_atoms(path, model)
     count = model.count_atom_sites()
@@ -140,6 +148,27 @@ def cleaned_pdb(path: Path, text: str, cleaning: StructureCleaning) -> CleanedSt
     structure.shorten_chain_names()
     has_hydrogens = model.has_hydrogen()
     return CleanedStructure(_pdb_text(structure), has_hydrogens, tuple(notes))
+
+
+def inspected(pdb: str) -> tuple[str, ...]:
+    """What is to be said of a receptor that is used as it is; ``pdb`` holds its atoms as PDB text."""
+    import gemmi
+
+    model = gemmi.read_pdb_string(pdb)[0]
+    found = {
+        "waters and hetero groups": hetero_groups(model),
+        "atoms with alternate locations in": [
+            label(chain, residue)
+            for chain in model
+            for residue in chain
+            if any(atom.has_altloc() for atom in residue)
+        ],
+        "residues without all heavy atoms:": incomplete_residues.incomplete_residues(model),
+    }
+    notes = [
+        f"used as it is, with {what} {', '.join(names)}" for what, names in found.items() if names
+    ]
+    return (*notes, *gap_notes(model))
 
 
 def _read(path: Path, text: str) -> gemmi.Structure:
@@ -194,58 +223,16 @@ def _keep_chains(path: Path, model: gemmi.Model, chains: tuple[str, ...]) -> lis
     return [f"removed chains {', '.join(unwanted)}"] if unwanted else []
 
 
-def _drop_residues(model: gemmi.Model, cleaning: StructureCleaning) -> list[str]:
-    """Remove waters and hetero groups, and say which."""
-    waters = 0
-    removed: Counter[str] = Counter()
-    strangers: Counter[str] = Counter()
-    for chain in model:
-        for index in reversed(range(len(chain))):
-            residue = chain[index]
-            if residue.name in cleaning.keep and residue.name not in cleaning.drop:
-                continue
-            if residue.name in WATER_NAMES or residue.is_water():
-                waters += 1
-            elif residue.name in cleaning.drop or _is_hetero_group(residue):
-                removed[residue.name] += 1
-            else:
-                if not _is_polymer(residue):
-                    strangers[residue.name] += 1
-                continue
-            del chain[index]
-    notes = [f"removed {waters} waters"] if waters else []
-    notes += [f"removed {_counts(removed)}"] if removed else []
-    if strangers:
-        notes.append(
-            f"kept {_counts(strangers)}: ATOM records, though no known amino acid or nucleotide "
-            "(remove with --drop)"
-        )
-    return notes
-
-
-def _is_hetero_group(residue: gemmi.Residue) -> bool:
-    """A HETATM residue that is not a modified amino acid or nucleotide of a chain."""
-    return residue.het_flag == "H" and not _in_chain(residue)
-
-
-def _in_chain(residue: gemmi.Residue) -> bool:
-    """Whether a known amino acid or nucleotide has its backbone, so is part of a polymer."""
-    names = {atom.name for atom in residue}
-    return _is_polymer(residue) and bool({"N", "CA", "C"} <= names or "C1'" in names)
-
-
-def _is_polymer(residue: gemmi.Residue) -> bool:
-    import gemmi
-
-    known = gemmi.find_tabulated_residue(residue.name)
-    return residue.name in PROTONATION_NAMES or known.is_amino_acid() or known.is_nucleic_acid()
-
-
 def _require_sound_atoms(path: Path, model: gemmi.Model) -> None:
     for chain in model:
         for residue in chain:
             for atom in residue:
-                where = f"{path}: atom {atom.name} of {chain.name}/{residue.name} {residue.seqid}"
+                where = f"{path}: atom {atom.name} of {label(chain, residue)}"
+                if atom.element.is_metal and atom.element.name not in VINA_TYPES:
+                    raise DockingInputError(
+                        f"{where} is {atom.element.name}, which Vina has no parameters for; leave "
+                        f"it out (without --keep, or with --drop {residue.name})"
+                    )
                 if atom.element.atomic_number == 0:
                     raise DockingInputError(
                         f"{where} has an unknown element; write its symbol in columns 77-78 "
@@ -265,7 +252,3 @@ def _pdb_text(structure: gemmi.Structure) -> str:
     options = gemmi.PdbWriteOptions(minimal=True)
     lines = structure.make_pdb_string(options).splitlines()
     return "".join(f"{line}\n" for line in lines if line.startswith(("ATOM", "HETATM", "TER")))
-
-
-def _counts(names: Counter[str]) -> str:
-    return ", ".join(name if count == 1 else f"{count} {name}" for name, count in names.items())

@@ -66,6 +66,17 @@ def test_projected_noise_has_the_norm_of_its_base_noise(name: str) -> None:
     torch.testing.assert_close(cosine, torch.ones_like(cosine))
 
 
+@pytest.mark.parametrize("norm", ["free", "project"])
+@pytest.mark.parametrize("covariance", ["full", "low_rank", "diagonal", "isotropic"])
+@pytest.mark.parametrize("name", sorted(spaces()))
+def test_mirrored_noise_is_that_of_base_noise_and_of_its_negative(
+    name: str, covariance: str, norm: Any
+) -> None:
+    controls, base = some(spaces()[name], covariance, noise_norm=norm), normal(5, 4, 6)
+    both = torch.cat([controls.noise_from(base), controls.noise_from(-base)])
+    torch.testing.assert_close(controls.noise_from(base, mirrored=True), both)
+
+
 @pytest.mark.parametrize("covariance", ["full", "low_rank", "diagonal", "isotropic"])
 @pytest.mark.parametrize("name", sorted(spaces()))
 def test_saving_and_loading(tmp_path: Path, name: str, covariance: str) -> None:

@@ -300,6 +300,18 @@ def test_positive_definite_whatever_the_weights_are(
     assert bool(covariance.whiten(z).isfinite().all())
 
 
+@pytest.mark.parametrize("name", [*NAMES, "full of many"])
+@pytest.mark.parametrize("form", FORMS)
+def test_vectors_may_come_in_two_parts(name: str, form: str) -> None:
+    m = MANY if "many" in name else 6
+    covariance: Covariance = COVARIANCES[name.split(maxsplit=1)[0]].identity(2, m)
+    told = statistics(9, 2, m, seed=12)
+    parts = dataclasses.replace(told, vectors=told.vectors[:6], further=told.vectors[6:])
+    torch.testing.assert_close(
+        covariance.updated(parts, form).dense(), covariance.updated(told, form).dense()
+    )
+
+
 def test_rotation_carries_over() -> None:
     turn, told = orthonormal(normal(5, 5, seed=9)), statistics(7, 2, 5, seed=10)
     turned = Statistics(told.vectors @ turn.T, told.coefficients, told.shift)

@@ -50,7 +50,7 @@ def test_uninformative_scores_move_nothing(rule: str, outcome: str) -> None:
 
 
 @pytest.mark.parametrize("rule", NAMES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_scores_keep_the_state_finite(rule: str, data: st.DataObject) -> None:
     shape = data.draw(st.sampled_from([(6,), (6, 2)]))
@@ -78,7 +78,7 @@ def test_scores_that_mirrored_pairs_share(rule: str, dtype: torch.dtype, covaria
         assert bool((optimizer.controls.spectrum() > 0).all())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=st.lists(st.integers(0, 7), max_size=3).map(tuple))
 def test_wrong_shapes_are_refused_and_change_nothing(shape: tuple[int, ...]) -> None:
     optimizer = Optimizer(2, 3, 6)

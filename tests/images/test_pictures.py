@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -21,6 +21,7 @@ from casbo_images.pictures import (
     GAP,
     SAVED_GRID,
     THUMBNAIL,
+    colour_layout,
     describe_input,
     grid,
     image_digest,
@@ -44,7 +45,6 @@ def decoded(markup: str) -> Image.Image:
 
 
 @given(PIXELS)
-@settings(deadline=None)
 def test_png_keeps_every_pixel(pixels: np.ndarray) -> None:
     image = Image.fromarray(pixels)
     read = Image.open(io.BytesIO(png_bytes(image)))
@@ -53,7 +53,6 @@ def test_png_keeps_every_pixel(pixels: np.ndarray) -> None:
 
 
 @given(PIXELS, PIXELS)
-@settings(deadline=None)
 def test_digests_tell_pictures_apart(a: np.ndarray, b: np.ndarray) -> None:
     same = a.shape == b.shape and bool((a == b).all())
     assert (image_digest(Image.fromarray(a)) == image_digest(Image.fromarray(b))) == same
@@ -183,3 +182,12 @@ def test_inputs_are_described_without_their_contents() -> None:
         assert max(map(len, texts)) < 200
         assert json.dumps(describe_input(left)) == texts[0]
     assert describe_input(image.copy()) == describe_input(image)
+
+
+def test_a_colour_layout_is_the_mean_colour_of_each_field() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    fields = pixels.reshape(8, 2, 8, 3, 3).mean((1, 3)) / 255
+    found = colour_layout(Image.fromarray(pixels))
+    np.testing.assert_allclose(found, fields, atol=1 / 255)
+    point = DiffusersRollout.point(None, Image.fromarray(pixels))  # type: ignore[arg-type]
+    assert torch.equal(point, torch.from_numpy(found).flatten())

@@ -173,7 +173,7 @@ def test_formats_agree(tmp_path: Path) -> None:
         max_size=6,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_damaged_ligands_never_do_worse_than_an_error(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, str]]
 ) -> None:
@@ -241,7 +241,7 @@ def test_a_box_without_room_is_refused() -> None:
 
 
 @given(st.integers(1, 30))  # longer chains have no conformer within RDKit's attempts
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_every_real_molecule_has_room_in_its_own_box(carbons: int) -> None:
     """Even without padding: a chain is as thin as molecules get."""
     mol = conformer("C" * carbons)

@@ -207,8 +207,10 @@ def test_demo_compares_at_the_same_number_of_dockings(
     options = ["--queries=16", "--population=4", "--workers=2"]
     assert casbo.cli.run(["demo", f"--out={out}", *options]) == 0
     printed = capfd.readouterr().out
-    assert "plain sampling" in printed
+    assert "best of plain" in printed
     assert (out / "comparison.txt").read_text().strip() in printed
     assert (out / "steered" / "best.sdf").stat().st_size > 0
     (dockings,) = (line.split() for line in printed.splitlines() if line.startswith("dockings"))
-    assert dockings[1:] == ["16", "16", "4"]
+    assert dockings[1:] == ["16", "16", "16"]
+    (samples,) = (line.split() for line in printed.splitlines() if line.startswith("samples"))
+    assert samples[1:] == ["16", "4", "4"]

@@ -86,7 +86,7 @@ close_atoms = st.lists(
 
 
 @given(st.one_of(atoms, close_atoms))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_atoms_make_a_molecule_or_a_problem(
     rows: list[tuple[float, float, float, int]],
 ) -> None:

@@ -18,7 +18,7 @@ def numbers_of(mol: Chem.Mol) -> np.ndarray:
 
 
 @given(st.sampled_from(DRUG_LIKE), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_frame_and_order_do_not_matter(smiles: str, seed: int) -> None:
     mol = conformer(smiles)
     generator = np.random.default_rng(seed)

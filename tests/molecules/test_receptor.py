@@ -15,6 +15,7 @@ from casbo_molecules.errors import DockingInputError
 from casbo_molecules.receptor import Preparation, Receptor, prepare_receptor
 
 PROTEIN = glycine(1, 0.0) + glycine(2, 5.0, serial=5) + glycine(3, 10.0, serial=9)
+APART = "gaps in chains, left open: A:1 to A:2, A:2 to A:3"
 
 
 def write(folder: Path, text: str, name: str = "receptor.pdb") -> Path:
@@ -39,7 +40,9 @@ def test_heavy_atoms_stay_where_they_are_and_hydrogens_come(tmp_path: Path) -> N
         xyz = [float(line[start : start + 8]) for start in (30, 38, 46)]
         assert np.abs(positions - xyz).max(axis=1).min() < 1e-3
     assert len(positions) > 12
-    assert receptor.notes == ("added hydrogens at pH 7.4",)
+    gaps, added = receptor.notes
+    assert gaps.startswith(APART)
+    assert added == "added hydrogens at pH 7.4"
 
 
 def test_waters_and_hetero_groups_go(tmp_path: Path) -> None:
@@ -52,8 +55,11 @@ def test_waters_and_hetero_groups_go(tmp_path: Path) -> None:
     )
     receptor = prepared(tmp_path, text)
     assert residues(receptor) == {"GLY"}
-    assert "removed 2 waters" in receptor.notes
-    assert any("ZN" in note and "LIG" in note for note in receptor.notes)
+    assert receptor.notes[:3] == (
+        "removed 2 waters (--keep NAME or --keep A:301 leaves them in)",
+        "removed metals: ZN A:103 (--keep NAME or --keep A:301 leaves them in)",
+        "removed hetero groups: LIG A:104 (--keep NAME or --keep A:301 leaves them in)",
+    )
 
 
 def test_named_hetero_groups_stay(tmp_path: Path) -> None:
@@ -93,7 +99,7 @@ def test_most_occupied_alternate_stays(tmp_path: Path, first: float, second: flo
     heights = receptor.positions()[:, 2]
     assert heights.max() == (20.0 if first > second else 30.0)
     assert len(heights) == 13
-    assert any("alternate" in note and "A/ALA 9" in note for note in receptor.notes)
+    assert any("alternate" in note and "ALA A:9" in note for note in receptor.notes)
 
 
 def test_most_occupied_of_two_residues_in_one_place_stays(tmp_path: Path) -> None:
@@ -114,7 +120,7 @@ def test_hydrogens_of_the_file_stay_unless_replaced(tmp_path: Path) -> None:
     text = PROTEIN + atom_line(30, "H", "GLY", 1, own)
     kept = prepared(tmp_path, text)
     assert np.abs(kept.positions() - own).max(axis=1).min() < 1e-3
-    assert kept.notes == ()
+    assert [note[: len(APART)] for note in kept.notes] == [APART]
     replaced = prepared(tmp_path, text, hydrogens="add")
     assert np.abs(replaced.positions() - own).max(axis=1).min() > 1e-2
 
@@ -140,7 +146,7 @@ def test_pdbqt_is_used_as_it_is(tmp_path: Path) -> None:
     made = prepared(tmp_path, PROTEIN).pdbqt
     receptor = prepare_receptor(made)
     assert receptor.pdbqt == made
-    assert receptor.notes == ()
+    assert [note[: len(APART)] for note in receptor.notes] == [APART]
 
 
 def test_preparation_is_done_once_and_again_when_something_changed(tmp_path: Path) -> None:
@@ -168,7 +174,7 @@ BROKEN = {
     "only-hydrogen.pdb": (atom_line(1, "H", "GLY", 1, (0, 0, 0)), "no receptor atoms"),
     "only-water.pdb": (
         atom_line(1, "O", "HOH", 1, (0, 0, 0), record="HETATM"),
-        "no receptor atoms .removed 1 waters",
+        "no receptor atoms .removed 1 water ",
     ),
     "nan.pdb": (PROTEIN + ONE_ATOM.replace("   0.000", "     nan", 1), "line 13: atom N GLY A"),
     "infinite.pdb": (ONE_ATOM.replace("   0.000", "     inf", 1), "line 1: atom N GLY A"),
@@ -176,7 +182,7 @@ BROKEN = {
     "cut.pdb": (PROTEIN[:-50], "line 12"),
     "element.pdb": (
         PROTEIN + atom_line(40, "XX", "UNK", 9, (0, 0, 9), element="X"),
-        "atom XX of A/UNK 9 has an unknown element",
+        "atom XX of UNK A:9 has an unknown element",
     ),
     "text.cif": ("data_\nloop_\n_atom_site.id\n", "not a readable structure file|no atoms"),
     "nothing.cif": ("data_x\n_a.b c\n", "no atoms"),

@@ -6,7 +6,7 @@ import pytest
 
 from casbo.errors import CasboError
 from casbo.rollout import FunctionRollout
-from casbo_molecules.targetdiff.sizes import steer_sizes
+from casbo_molecules.sizes import steer_sizes
 
 
 def rollout(atoms):

@@ -13,7 +13,6 @@ from rdkit import Chem
 
 from casbo.ledger import FINAL, Batch, Ledger
 from casbo.scorer import Reply
-from casbo_molecules.comparison import column, table
 from casbo_molecules.molecule import Molecule
 from casbo_molecules.properties import properties
 from casbo_molecules.tables import (
@@ -93,19 +92,3 @@ def test_sd_file_is_read_back(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             mol.GetConformer().GetPositions(), original.GetConformer().GetPositions(), atol=1e-4
         )
-
-
-def test_columns_of_a_comparison() -> None:
-    def row(number: int, vina: float, smiles: str = "CCO") -> ScoredMolecule:
-        chemistry = {"vina": vina, "qed": 0.5, "sa_normalised": 0.8}
-        return ScoredMolecule(0, number, smiles, vina, chemistry)
-
-    failed = ScoredMolecule(0, 9, None, math.nan, {}, "no")
-    plain = column("plain", [row(n, -5.0) for n in range(7)] + [failed])
-    steered = column("steered", [row(n, -5.0 - n, f"{'C' * (n + 1)}") for n in range(8)])
-    assert (plain.dockings, plain.valid, plain.unique) == (8, 7 / 8, 1 / 7)
-    assert (steered.vina_best, steered.vina_mean, steered.unique) == (-12.0, -8.5, 1.0)
-    shown = table([plain, steered])
-    assert "-12.00" in shown
-    assert "87.5%" in shown
-    assert table([column("none", [failed])])

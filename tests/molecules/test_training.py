@@ -16,6 +16,7 @@ from casbo_molecules.model import ModelError, MoleculeModel
 from casbo_molecules.training import train as training
 from casbo_molecules.training.conformers import read_smiles, write_conformers
 from casbo_molecules.training.fragments import fragments
+from casbo_molecules.training.prepare import whole
 
 DRUGS = [
     "CC(C)Cc1ccc(cc1)C(C)C(=O)O",
@@ -36,7 +37,7 @@ def conformers(tmp_path_factory):
 
 
 def arguments(data, out, **changes) -> argparse.Namespace:
-    options = {"steps": 6, "batch": 4, "rate": 1e-3, "seed": 0, "minutes": float("inf"),
+    options = {"steps": 6, "batch": 4, "rate": 1e-3, "seed": 0, "minutes": float("inf"), "memory": 0.9995,
                "device": "cpu", "compile": False, "threads": 1, "data": data, "out": out}  # fmt: skip
     return argparse.Namespace(**options | changes)
 
@@ -58,6 +59,11 @@ def test_fragments_depend_on_the_seed_alone():
     first = list(fragments(DRUGS, seed=3))
     random.seed(2)
     assert first == list(fragments(DRUGS, seed=3))
+
+
+def test_whole_molecules_of_suitable_sizes_are_kept_as_they_are():
+    found = list(whole(["CCO", "not a molecule", "CC(=O)Nc1ccc(O)cc1", "CC(=O)Nc1ccc(Br)cc1"]))
+    assert found == ["CC(=O)Nc1ccc(O)cc1"]
 
 
 def test_conformers_are_centred_bonded_and_described(conformers):
@@ -98,7 +104,7 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(conformers, tmp_path):
 
 def test_training_learns(conformers):
     """On a few molecules the loss falls well below that of the untrained network."""
-    data = training.Conformers(conformers)
+    data = training.Conformers.read(conformers)
     torch.manual_seed(0)
     config = training.NetworkConfig(6, 12, node_width=32, edge_width=16, layers=2)
     denoiser = training.Denoiser(training.EquivariantNetwork(config))
@@ -106,7 +112,7 @@ def test_training_learns(conformers):
     generator = torch.Generator().manual_seed(0)
     values = []
     for _ in range(150):
-        value = training.loss(denoiser, data.batch(16, generator), generator)
+        value = training.loss(denoiser, training.clean_batch(data, 16, generator), generator)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
@@ -118,8 +124,8 @@ def test_a_written_model_loads_and_damaged_ones_are_refused(conformers, tmp_path
     folder = tmp_path / "model"
     training.train(arguments(conformers, folder, steps=1))
     model = MoleculeModel.from_pretrained(folder)
-    data = training.Conformers(conformers)
-    clean = data.batch(3, torch.Generator().manual_seed(0))
+    data = training.Conformers.read(conformers)
+    clean = training.clean_batch(data, 3, torch.Generator().manual_seed(0))
     raw = load_file(conformers)["descriptors"]
     distances = np.abs(model.descriptors(clean.descriptors).numpy()[:, None] - raw).max(-1)
     assert (distances.min(1) < 1e-3).all(), "channels turn back into the descriptors of the data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from casbo.errors import CasboError
 from casbo.ledger import Ledger
 from casbo.result import Result
 from casbo.run_config import steering_options
-from casbo.run_folder import RunFolder
+from casbo.run_folder import PARTS, RunFolder
 from casbo.steering import Steering, steer
 from casbo.version import __version__
 
@@ -287,3 +288,33 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1].startswith("casbo: interrupted.")
     assert cli.run(["resume", str(run), "--queries", "160"]) == 0
+
+
+def test_a_folder_of_several_runs_is_the_domains_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`resume` hands it over; what needs one run says which there are."""
+    asked: list[tuple[Path, Mapping[str, Any]]] = []
+    several = dataclasses.replace(TINY, resume=lambda *given: asked.append(given))
+    loaded = LoadedDomains({"tiny": several, "alone": Domain("alone", register, rebuild)})
+    monkeypatch.setattr("casbo.domains.load_domains", lambda: loaded)
+    folder = tmp_path / "runs"
+    make_run(folder / "part")
+    path = folder / PARTS
+    path.write_text(json.dumps({"domain": TINY.config({})}))
+    assert cli.run(["resume", str(folder), "--queries", "64"]) == 0
+    assert asked == [(folder, {"queries": 64})]
+    for command in ("sample", "report"):
+        assert cli.run([command, str(folder)]) == 2
+        assert f"name one of part in {folder}" in capsys.readouterr().err
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"domain": {"name": "absent"}}',
+        '{"domain": {"name": "alone"}}',
+    ):
+        path.write_text(text)
+        assert cli.run(["resume", str(folder)]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert str(folder) in line

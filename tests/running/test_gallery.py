@@ -27,15 +27,6 @@ from .test_report import Page, Pictured, check_harmless
 PIXEL = "data:image/png;base64,AAAA"
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take a second to draw, and reports have tests of their own."""
-    for name in ("score_curve", "component_curve", "divergence", "noise_norm", "failed_share"):
-        monkeypatch.setattr(f"casbo.plots.{name}", lambda *_: PIXEL)
-    for name in ("spectrum", "spectrum_course"):
-        monkeypatch.setattr(f"casbo.plots.{name}", lambda *_: PIXEL)
-
-
 @given(count=st.integers(0, 40), most=st.integers(2, 12))
 def test_the_first_and_the_last_are_among_those_shown(
     tmp_path_factory: pytest.TempPathFactory, count: int, most: int

@@ -70,6 +70,38 @@ def test_a_failed_send_leaves_nothing_behind() -> None:
     assert [row["number"] for row in ledger.rows()] == [1]
 
 
+def test_what_is_written_together_is_there_at_once(tmp_path: Path) -> None:
+    ledger, other = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "ledger.sqlite")
+    sent = ledger.send(BATCH, [(0, FINAL), (1, FINAL)])
+    with ledger.together():
+        for query in sent:
+            ledger.complete(query, Reply({"score": 1.0}), 1.0)
+            assert ledger.tally().completed > other.tally().completed == 0
+    assert other.tally().completed == 2
+    ledger.close()
+    other.close()
+
+
+def test_an_error_among_what_is_written_together_leaves_what_came_before(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    sent = dict.fromkeys(ledger.send(BATCH, [(0, FINAL), (1, FINAL)]))
+    first, second = sent
+
+    def write() -> None:
+        with ledger.together():
+            ledger.complete(first, Reply({"score": 1.0}), 1.0)
+            ledger.complete(second, Reply({"score": 1.0, "hostile": object()}), 1.0)  # type: ignore[dict-item]
+
+    with pytest.raises(TypeError):
+        write()
+    ledger.close()
+    again = Ledger(tmp_path / "ledger.sqlite")
+    assert [row["status"] for row in again.rows()] == ["scored", "sent"]
+    again.complete(second, Reply({"score": 2.0}), 2.0)
+    assert again.tally().completed == 2
+    again.close()
+
+
 def test_a_query_in_flight_is_sent_again_as_another_attempt(tmp_path: Path) -> None:
     first = Ledger(tmp_path / "ledger.sqlite")
     sent = first.send(BATCH, [(0, FINAL), (1, FINAL)])

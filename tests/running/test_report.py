@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -140,6 +142,21 @@ def test_a_run_in_which_everything_failed_has_a_report(tmp_path: Path) -> None:
     text = (tmp_path / "run" / "report.html").read_text()
     assert "the scorer returned nan" in text
     assert not re.search(r"\bnan\b(?!<)", re.sub(r"base64,[^\"]*", "", text).replace(" nan<", "<"))
+
+
+def test_a_run_ends_with_its_report_without_loading_a_plotting_library(tmp_path: Path) -> None:
+    code = (
+        "import sys, casbo\n"
+        "rollout = casbo.FunctionRollout(lambda noise: noise.sum(1), (2, 2))\n"
+        "score = lambda samples: [float(s.square().sum()) for s in samples]\n"
+        f"casbo.steer(rollout, score, queries=16, population=8, run={str(tmp_path / 'run')!r})\n"
+        "print('matplotlib' in sys.modules)\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert outcome.stdout.split() == ["False"]
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

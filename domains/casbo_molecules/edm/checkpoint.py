@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from casbo.atomic import write_atomically
+
 from ..model import ModelError
 from .arguments import read_arguments
 from .configuration import EdmConfig
@@ -54,6 +56,25 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> EdmMod
     return model.requires_grad_(False).eval().to(device)
 
 
+def save_model(model: EdmModel, folder: str | Path) -> Path:
+    """Write ``args.json``, ``dataset_info.json`` and weights as an official folder holds them.
+
+    :func:`load_model` is the inverse. Each file is written whole or not at all.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        ("args.json", _json(model.config.to_arguments() | {"dataset": model.dataset.name})),
+        (DATASET, _json(model.dataset.to_json())),
+        (WEIGHTS[0], save(tensors)),
+    ):
+        write_atomically(folder / name, content)
+    return folder
+
+
 def load_dataset(folder: str | Path) -> Dataset:
     """What the model in an official folder was trained on; its weights are not read.
 
@@ -65,6 +86,10 @@ def load_dataset(folder: str | Path) -> Dataset:
     folder = Path(folder).expanduser()
     with _readable():
         return _dataset(folder, _read_arguments(_found(folder, ARGUMENTS)))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 @contextmanager

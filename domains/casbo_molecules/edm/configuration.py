@@ -89,6 +89,22 @@ class EdmConfig:
             noise_precision=_number(arguments, "diffusion_noise_precision", float),
         )
 
+    def to_arguments(self) -> dict[str, Any]:
+        """Training arguments that :meth:`from_arguments` turns into this configuration."""
+        return {
+            **FIXED,
+            "nf": self.width,
+            "n_layers": self.layers,
+            "inv_sublayers": self.sublayers,
+            "include_charges": self.include_charges,
+            "normalize_factors": list(self.scales),
+            "norm_constant": self.norm_constant,
+            "normalization_factor": self.normalization_factor,
+            "diffusion_steps": self.diffusion_steps,
+            "diffusion_noise_schedule": self.noise_schedule,
+            "diffusion_noise_precision": self.noise_precision,
+        }
+
     def channels(self, elements: int) -> int:
         """C, the features of an atom in the state: one for each element, and the charge."""
         return elements + self.include_charges

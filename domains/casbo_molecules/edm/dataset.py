@@ -72,6 +72,15 @@ class Dataset:
             )
         return known
 
+    def to_json(self) -> dict[str, Any]:
+        """The official description, which :meth:`from_json` reads."""
+        return {
+            "name": self.name,
+            "atom_decoder": list(self.elements),
+            "n_nodes": {str(size): count for size, count in self.sizes.items()},
+            "atom_types": {str(index): count for index, count in enumerate(self.atoms)},
+        }
+
     @property
     def smallest(self) -> int:
         """The least number of atoms, hydrogens included."""

@@ -57,12 +57,12 @@ class EdgeMlp:
     def of(cls, mlp: Mlp) -> EdgeMlp:
         """Cut the weights of a network's MLP."""
         first, norm, last = mlp.net[0], mlp.net[1], mlp.net[3]
-        W, H = first.weight.detach(), first.out_features
+        W, H = first.weight, first.out_features
         geometry, target, source = W.split([GEOMETRY, H, H], dim=1)
         protein = geometry[:, -len(CENTRES) :]  # kind 3 is the last, its Gaussians too
         parts = [part.T.contiguous() for part in (geometry, protein, target, source)]
         kind_bias = geometry[:, KINDS - 1].contiguous()
-        return cls(parts[0], parts[1], kind_bias, *parts[2:], first.bias.detach(), norm, last)
+        return cls(parts[0], parts[1], kind_bias, *parts[2:], first.bias, norm, last)
 
     def heard(self, h: Tensor) -> Tensor:
         """States (M, H) -> what every atom contributes as a source, (M, H)."""

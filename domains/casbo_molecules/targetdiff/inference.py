@@ -50,12 +50,10 @@ class PocketInference:
         weight = network.protein_atom_emb.weight
         self.positions = positions.to(weight)
         self.neighbours = PocketNeighbours.of(self.positions, network.config.knn)
-        with torch.inference_mode():
-            self.gauss = self._expanded(self.neighbours.squared.sqrt())
-            self.weight = self._edge_weight(self.gauss)
-            self.states = self._protein_states(features)
+        self.gauss = self._expanded(self.neighbours.squared.sqrt())
+        self.weight = self._edge_weight(self.gauss)
+        self.states = self._protein_states(features)
 
-    @torch.inference_mode()
     def __call__(self, positions: Tensor, types: Tensor) -> Prediction:
         """Predict for B ligands in this pocket.
 

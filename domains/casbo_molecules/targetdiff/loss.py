@@ -7,13 +7,14 @@ posterior q(v_{t-1} | v_t, v_0) from the predicted one (at t = 0, the negative l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .categorical import gumbel, log_one_hot
-from .network import Batch, TargetDiffNetwork
+from .network import Batch, Prediction, TargetDiffNetwork
 
 
 class Loss(NamedTuple):
@@ -25,7 +26,12 @@ class Loss(NamedTuple):
 
 
 def diffusion_loss(
-    network: TargetDiffNetwork, clean: Batch, times: Tensor, noise: tuple[Tensor, Tensor]
+    network: TargetDiffNetwork,
+    clean: Batch,
+    times: Tensor,
+    noise: tuple[Tensor, Tensor],
+    *,
+    predict: Callable[[Batch], Prediction] | None = None,
 ) -> Loss:
     """The loss of a batch of graphs at given times under given noise; differentiable.
 
@@ -37,6 +43,8 @@ def diffusion_loss(
         Of each graph, (G,).
     noise
         Standard-normal numbers for positions (L, 3) and types (L, C).
+    predict
+        The network's predictions, where they can be had faster than by calling it.
     """
     graph, t = clean.ligand_graph, times[clean.ligand_graph].unsqueeze(-1)
     kept, spread = network.sqrt_alphas_cumprod[t], network.sqrt_one_minus_alphas_cumprod[t]
@@ -51,7 +59,7 @@ def diffusion_loss(
         types,
         graph,
     )
-    found = network(noised)
+    found = (predict or network)(noised)
     squared = (found.positions - clean.ligand_positions).square().sum(dim=-1)
     truth = _posterior(network, log_v0, types, t)
     model = _posterior(network, found.logits.log_softmax(dim=-1), types, t)

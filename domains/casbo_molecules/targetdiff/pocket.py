@@ -7,7 +7,6 @@ that the published model was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DockingInputError
+from ..protein.residues import standard_name
 from ..reference_ligand import read_reference_ligand
 from ..structure_file import StructureCleaning, cleaned_pdb, read_text
 from .graph import squared_distances
@@ -29,15 +29,7 @@ if TYPE_CHECKING:
 RADIUS = 10.0  # Å
 MOST_ATOMS = 4000  # of a pocket; more is a whole protein
 FARTHEST_PAIRS = 10  # whose median distance is the size of a pocket
-
-#: Force fields' names for the twenty amino acids in their protonation states.
-ALIASES: Mapping[str, str] = {
-    **dict.fromkeys(("HID", "HIE", "HIP", "HSD", "HSE", "HSP"), "HIS"),
-    **dict.fromkeys(("CYX", "CYM"), "CYS"),
-    "ASH": "ASP",
-    "GLH": "GLU",
-    "LYN": "LYS",
-}
+WITHOUT_HYDROGENS = StructureCleaning(hydrogens=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +54,7 @@ class Pocket:
         ligand: str | Path | None = None,
         *,
         radius: float = RADIUS,
-        hydrogens: bool = False,
-        drop: tuple[str, ...] = (),
-        chains: tuple[str, ...] = (),
+        cleaning: StructureCleaning = WITHOUT_HYDROGENS,
     ) -> Pocket:
         """Read a protein and cut out its pocket; a pocket that is cut already stays as it is.
 
@@ -76,10 +66,8 @@ class Pocket:
             SDF, MOL, MOL2 or PDB file of a ligand in the pocket; None for the whole file.
         radius
             Å from the ligand's heavy atoms to a residue's centre of mass.
-        hydrogens
-            Whether the file's hydrogens are kept. The published model has never seen any.
-        drop, chains
-            Of :class:`~casbo_molecules.receptor.Preparation`.
+        cleaning
+            What of the file is used. The published model has never seen hydrogens.
 
         Raises
         ------
@@ -94,7 +82,6 @@ class Pocket:
             raise DockingInputError(
                 f"{path}: TargetDiff needs the protein as PDB or mmCIF, for the names of its atoms"
             )
-        cleaning = StructureCleaning(drop=drop, chains=chains, hydrogens=hydrogens)
         text = cleaned_pdb(path, read_text(path), cleaning).pdb
         residues = [
             residue
@@ -161,11 +148,11 @@ def _distance(residue: gemmi.Residue, around: np.ndarray) -> float:
 
 
 def _features(path: Path, atom: gemmi.Atom, residue: gemmi.Residue) -> Tensor:
-    name = ALIASES.get(residue.name, residue.name)
+    name = standard_name(residue.name)
     if name not in RESIDUES:
         raise DockingInputError(
             f"{path}: residue {residue.name} {residue.seqid} is none of the twenty amino acids "
-            f"that TargetDiff knows; remove it with --drop {residue.name}"
+            f"that TargetDiff knows; remove it with --drop {residue.name}, or say --modified standard"
         )
     features = torch.zeros(PROTEIN_FEATURES)
     number = atom.element.atomic_number

@@ -50,7 +50,7 @@ def fragments(smiles: Iterable[str], seed: int) -> Iterator[str]:
         draw.shuffle(found)
         kept = 0
         for candidate in found:
-            if kept < PER_MOLECULE and _acceptable(candidate):
+            if kept < PER_MOLECULE and acceptable(candidate):
                 kept += 1
                 yield candidate
             seen.add(candidate)
@@ -118,7 +118,8 @@ def _unwanted_patterns() -> list[Mol]:
     return [Chem.MolFromSmarts(pattern) for pattern in UNWANTED]
 
 
-def _acceptable(smiles: str) -> bool:
+def acceptable(smiles: str) -> bool:
+    """Whether a molecule, of whatever size, is of the elements and kinds that are kept."""
     from rdkit import Chem
     from rdkit.Chem import FindMolChiralCenters, rdMolDescriptors
     from rdkit.Contrib.SA_Score import sascorer

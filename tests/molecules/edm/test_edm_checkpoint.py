@@ -151,14 +151,14 @@ def test_damaged_arguments_give_one_kind_of_error(tmp_path, data) -> None:
         assert isinstance(read_arguments(path), dict)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(ARGUMENTS)), st.none() | st.integers() | st.floats() | st.text())
 def test_strange_arguments_give_one_kind_of_error(name, value) -> None:
     with suppress(ModelError):
         assert EdmConfig.from_arguments({**ARGUMENTS, name: value}).width >= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.sampled_from(["name", "atom_decoder", "n_nodes", "atom_types"]),

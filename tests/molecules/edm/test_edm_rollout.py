@@ -284,7 +284,7 @@ def test_from_a_folder(model, tmp_path) -> None:
     assert EdmRollout.from_checkpoint(safe, size_seed=3).atoms in drawn
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(ATOMS)))
 def test_the_space_ignores_the_numbering_of_atoms(order) -> None:
     rollout = rollout_of(small_model(), steps=T)

@@ -150,7 +150,7 @@ def test_torchscript_and_other_files_are_refused(tmp_path):
             TargetDiffModel.from_checkpoint(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_files_give_an_error_or_the_weights(tiny, data):
     """Cut anywhere, or with a byte changed: never a traceback of another kind."""

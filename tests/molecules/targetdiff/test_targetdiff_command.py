@@ -77,7 +77,7 @@ BAD = {
         "--steer as parts of positions,types",
     ),
     "steering the shipped model": (["--steer=types"], "--steer as parts of nothing"),
-    "atoms": (["--atoms=many"], "--atoms as a number or prior"),
+    "atoms": (["--atoms=many"], "--atoms as a number, several different ones"),
     "no such device": (["--device=abacus"], "expected a device of this machine"),
 }
 

@@ -11,7 +11,7 @@ from casbo_molecules.targetdiff.errors import TargetDiffError
 from casbo_molecules.targetdiff.graph import PocketNeighbours, edge_kinds, nearest
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 30),
     st.integers(1, 8),

@@ -11,6 +11,7 @@ from molecule_samples import conformer, glycine
 from rdkit import Chem
 
 from casbo_molecules.errors import DockingInputError
+from casbo_molecules.structure_file import StructureCleaning
 from casbo_molecules.targetdiff import Pocket
 from casbo_molecules.targetdiff.pocket import heavy_positions
 from casbo_molecules.targetdiff.size_prior import size_distribution
@@ -64,6 +65,16 @@ def test_names_of_residues(tmp_path):
     path.write_text(glycine(1, 0.0).replace("GLY", "UNK"))
     with pytest.raises(DockingInputError, match=r"residue UNK 1 .* --drop UNK"):
         Pocket.from_file(path)
+
+
+def test_a_modified_residue_as_what_it_was_made_from(tmp_path):
+    path = tmp_path / "protein.pdb"
+    path.write_text(glycine(1, 0.0).replace("GLY", "GL3"))  # thioglycine's name, glycine's atoms
+    with pytest.raises(DockingInputError, match=r"residue GL3 1 .* --modified standard"):
+        Pocket.from_file(path)
+    cleaning = StructureCleaning(modified="standard", hydrogens=False)
+    features = Pocket.from_file(path, cleaning=cleaning).features
+    assert features[:, 6 + RESIDUES.index("GLY")].tolist() == [1.0] * 4
 
 
 def test_files_that_do_not_serve_are_refused(tmp_path, ligand):

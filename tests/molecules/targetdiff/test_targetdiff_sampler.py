@@ -31,7 +31,7 @@ def one_step_matrices(config):
     return kept * torch.eye(C, dtype=torch.float64) + (1 - kept) / C
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_skip_posterior_against_products_of_matrices(data):
     """Bayes' rule on the brute-force chain, for uncertain clean types too."""
