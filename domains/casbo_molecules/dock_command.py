@@ -131,6 +131,17 @@ def dock(
     buckets: Annotated[
         Whole, _steered(metavar="N", help="Molecules of one scaffold that count.")
     ] = None,
+    score_steps: Annotated[
+        Text,
+        _steered(metavar="K[,K...]", help="Dock what is predicted after these steps as well."),
+    ] = None,
+    guess_steps: Annotated[
+        Text,
+        _steered(metavar="K[,K...]", help="Guess the scores of these steps, without dockings."),
+    ] = None,
+    guess_credit: Annotated[
+        Text, _steered(help="What guesses are for: baseline or cumulative.")
+    ] = None,
     steps: Annotated[Whole, _model(help="Steps of the diffusion.")] = None,
     model: Annotated[Text, _model(help="targetdiff, edm, or the folder of another model.")] = None,
     checkpoint: Annotated[
@@ -157,13 +168,13 @@ def dock(
 
 def checked(options: DockingOptions) -> tuple[DockingOptions, VinaScore]:
     """Options with the receptor's digest, once all but the number of atoms has proved sound."""
-    from .docking_run import vina_score
+    from .docking_run import stand_in_of, vina_score
     from .filters import filters_of
     from .generators import generator_of
     from .objectives import objective_of
     from .scaffolds import buckets_of
 
-    for part in (generator_of, objective_of, filters_of, buckets_of):
+    for part in (generator_of, objective_of, filters_of, buckets_of, stand_in_of):
         part(options)
     vina = vina_score(options)
     for note in vina.receptor.notes:

@@ -56,6 +56,10 @@ class DockingOptions(RunOptions):
         Of :func:`~casbo_molecules.filters.filters_of`.
     buckets, bucket_threshold, scaffold
         Of :func:`~casbo_molecules.scaffolds.buckets_of`.
+    score_steps
+        Steps of the model whose predicted molecules are docked as well, each for a query.
+    guess_steps, guess_credit
+        Steps of a :class:`casbo.stand_in.StandIn`, which guesses them for none, and its credit.
     receptor_sha256
         Digest of the prepared receptor when the run began; None before.
     """
@@ -100,6 +104,9 @@ class DockingOptions(RunOptions):
     buckets: int | None = None
     bucket_threshold: float | None = None
     scaffold: str = "murcko"
+    score_steps: tuple[int, ...] = ()
+    guess_steps: tuple[int, ...] = ()
+    guess_credit: str = "baseline"
 
 
 def failure_limit_of(options: DockingOptions, asked: float | None) -> float:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from casbo.result import Result
     from casbo.rollout import Rollout
     from casbo.scorer import Scorer
+    from casbo.stand_in import StandIn
 
     from .vina import VinaScore
 
@@ -105,8 +106,24 @@ def build(options: DockingOptions, vina: VinaScore | None = None) -> Problem:
         scorer=scorer_of(options, vina),
         objective=objective_of(options).objective,
         buckets=buckets_of(options),
+        stand_in=stand_in_of(options),
         finish=partial(write_outputs, vina=vina),
     )
+
+
+def stand_in_of(options: DockingOptions) -> StandIn | None:
+    """What is guessed at unfinished steps.
+
+    Raises
+    ------
+    casbo.errors.CasboError
+        If its steps or its credit cannot be used.
+    """
+    from casbo.stand_in import StandIn
+
+    if not options.guess_steps:
+        return None
+    return StandIn(options.guess_steps, credit=options.guess_credit)  # type: ignore[arg-type]
 
 
 def molecule_rollout(options: DockingOptions) -> Rollout:
@@ -152,6 +169,7 @@ def steer_docking(
         problem.scorer,
         **problem.steering_options(),
         direction=objective_of(options).direction,
+        score_steps=options.score_steps,
         run=options.out,
         queries=queries,
         population=population,

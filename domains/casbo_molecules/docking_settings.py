@@ -104,6 +104,9 @@ def _from_text(stated: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("center", "size"):
         if isinstance(values.get(name), str):
             values[name] = _triple(f"--{name}", values[name])
+    for name in ("score_steps", "guess_steps"):
+        if isinstance(values.get(name), str):
+            values[name] = _steps(name, values[name])
     if isinstance(values.get("steer"), str):
         values["steer"] = [part.strip() for part in values["steer"].split(",") if part.strip()]
     return values
@@ -136,6 +139,16 @@ def _triple(name: str, text: str) -> list[float]:
             f"expected {name} as three numbers, such as {name}=15.2,53.9,16.9; got {text!r:.60}"
         )
     return numbers
+
+
+def _steps(name: str, text: str) -> list[int]:
+    """Steps separated by commas."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+        raise DockingInputError(
+            f"expected --{name.replace('_', '-')} as steps, such as 20,30; got {text!r:.60}"
+        )
+    return [int(part) for part in parts]
 
 
 def _check(running: Running) -> None:

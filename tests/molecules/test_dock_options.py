@@ -19,7 +19,7 @@ import casbo.cli
 import casbo.domains
 import casbo.steering
 from casbo.domains import LoadedDomains
-from casbo.rollout import FunctionRollout, Rollout
+from casbo.rollout import FunctionRollout, Rollout, Trajectories
 from casbo.workers import open_scoring
 from casbo_molecules import docking_run, docking_score
 from casbo_molecules.candidates import score_each
@@ -48,6 +48,26 @@ def stand_in(options: DockingOptions) -> Rollout:
         return [CHOICES[(first + int(abs(row[0, 0]) * 1000)) % len(CHOICES)] for row in noise]
 
     return NamedMolecules(choose, (2, 3))
+
+
+class Predicting(Rollout):
+    """Molecules that depend on the noise, known after every step."""
+
+    shape = (4, 3)
+
+    def __call__(self, noise: torch.Tensor, *, predict: Sequence[int] = ()) -> Trajectories:
+        def chosen(total: torch.Tensor) -> list[Molecule]:
+            return [CHOICES[int(abs(row[0]) * 1000) % len(CHOICES)] for row in total]
+
+        return Trajectories(
+            chosen(noise.sum(1)), {step: chosen(noise[:, : step + 1].sum(1)) for step in predict}
+        )
+
+    def identify(self, sample: Molecule) -> str | None:
+        return sample.smiles
+
+    def point(self, sample: Molecule) -> torch.Tensor:
+        return torch.tensor([float(sample.require().GetNumAtoms())], dtype=torch.float64)
 
 
 class QuickScore(docking_score.DockingScore):
@@ -127,6 +147,30 @@ def test_filters_buckets_and_products_are_resumed(
     assert (stored["objective"], stored["forbid"], stored["buckets"]) == ("product", ["[F,Cl]"], 1)
 
 
+@pytest.mark.usefixtures("_quick")
+def test_steps_are_scored_or_guessed_and_resumed(
+    tmp_path: Path, site: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docking_run, "write_outputs", lambda result, vina: None)
+    monkeypatch.setattr(docking_run, "molecule_rollout", lambda options: Predicting())
+    asked = ["dock", *site, "--atoms=10"]
+    guessed = [*asked, "--guess-steps=0,2"]
+    assert casbo.cli.run([*guessed, f"--out={tmp_path / 'whole'}", "--queries=32"]) == 0
+    assert casbo.cli.run([*guessed, f"--out={tmp_path / 'parts'}", "--queries=24"]) == 0
+    assert casbo.cli.run(["resume", str(tmp_path / "parts"), "--queries=32"]) == 0
+    assert casbo.cli.run([*asked, f"--out={tmp_path / 'plain'}", "--queries=32"]) == 0
+    scored = [*asked, f"--out={tmp_path / 'scored'}", "--score-steps=0,2", "--queries=36"]
+    assert casbo.cli.run(scored) == 0
+    whole, parts, plain = (ledger(tmp_path / name) for name in ("whole", "parts", "plain"))
+    assert whole == parts
+    assert len(whole) == len(plain) == 32
+    assert whole[:20] == plain[:20]  # nothing is guessed before enough is known
+    assert whole != plain
+    assert len(ledger(tmp_path / "scored")) == 36  # three queries a candidate
+    config = json.loads((tmp_path / "whole" / "config.json").read_text())
+    assert config["stand_in"] == {"steps": [0, 2], "credit": "baseline", "window": 256}
+
+
 def ledger(run: Path) -> list[tuple[str, float | None]]:
     from casbo.run_folder import RunFolder
 
@@ -176,6 +220,9 @@ BAD = {
     "an odd population": (["--population=5", "--atoms=9,10"], "expected an even --population"),
     "few for sizes": (["--atoms=9,10,11", "--queries=64"], "ask for 192"),
     "sizes without room": (["--atoms=9,900"], "no room for 900 heavy atoms"),
+    "steps to guess": (["--guess-steps=two"], "expected --guess-steps as steps"),
+    "order of steps": (["--guess-steps=3,1"], "ascending numbers"),
+    "credit": (["--guess-steps=1", "--guess-credit=x"], "credit among"),
     "failures": (["--failure-limit=2"], "--failure-limit above 0 and up to 1"),
 }
 
