@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ METHODS = {
     "permutation-aware, types frozen": Method(types="frozen", symmetric=True),
     "best parent, first half frozen": Method(parents=1),
     "best parent, first three quarters frozen": Method(parents=1, from_row=0.75),
+    "best parent, first half frozen, types frozen": Method(types="frozen", parents=1),
     "four parents, first half frozen, halving": Method(parents=4),
-    "four parents, first three quarters, halving": Method(parents=4, from_row=0.75),
+    "four parents, first three quarters frozen, halving": Method(parents=4, from_row=0.75),
 }
 
 
@@ -121,11 +123,11 @@ class Experiment:
         """1 where less is better."""
         return 1.0 if self.scorer.direction == "minimize" else -1.0
 
-    def rollout(self, method: Method) -> Rollout:
+    def rollout(self, method: Method, seed: int = 0) -> Rollout:
         """The model with what the method asks of its sampler."""
         eta = self.eta if method.eta is None else method.eta
         return small_rollout(
-            self.folder, self.atoms, steps=self.steps, eta=eta, types=method.types
+            self.folder, self.atoms, steps=self.steps, eta=eta, types=method.types, seed=seed
         )
 
     def scores(self, samples: Sequence[Molecule]) -> list[float]:
@@ -138,15 +140,15 @@ class Experiment:
         found = self.scorer([sample])
         return float(found["vina"][0] if isinstance(found, dict) else found[0])
 
-    def plain(self, seed: int) -> Outcome:
+    def plain(self, types: str, seed: int) -> Outcome:
         """As many queries without steering."""
-        rollout = self.rollout(Method())
+        rollout = self.rollout(Method(types), seed)
         samples = sampled(rollout, self.queries, seed)
         return self.judged(samples, self.best_of(self.scores(samples)))
 
     def steered(self, method: Method, seed: int) -> Outcome:
         """Spend the budget by a method, then draw fresh samples."""
-        rollout = self.rollout(method)
+        rollout = self.rollout(method, seed)
         if method.parents:
             return self._renoised(rollout, method, seed)
         if method.start_only and rollout.shape[0] > 1:
@@ -218,11 +220,15 @@ def sampled(rollout: Rollout, count: int, seed: int) -> list[Molecule]:
     return list(rollout(normal((count, *rollout.shape), seed)).samples)
 
 
-def ablation(experiment: Experiment, names: Sequence[str], seeds: Sequence[int]) -> None:
+def ablation(experiment: Experiment, options: argparse.Namespace) -> None:
     """Print a line for each method."""
-    ways: dict[str, Callable[[int], Outcome]] = {"plain sampling": experiment.plain}
-    for name in names:
-        ways[name] = lambda seed, method=METHODS[name]: experiment.steered(method, seed)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    ways: dict[str, Callable[[int], Outcome]] = {
+        f"nothing, types {types}": partial(experiment.plain, types)
+        for types in ("steered", "frozen")
+    } | {name: partial(experiment.steered, method) for name, method in METHODS.items()}
+    if options.only:
+        ways = {name: way for name, way in ways.items() if any(x in name for x in options.only)}
     found: dict[str, list[Outcome]] = {name: [] for name in ways}
     for seed in seeds:
         for name, way in ways.items():
@@ -301,8 +307,7 @@ def measure(options: argparse.Namespace) -> None:
     if options.parents:
         inherited(experiment, options.parents)
     if options.seeds:
-        names = [name for name in METHODS if not options.only or options.only in name]
-        ablation(experiment, names, range(options.seeds))
+        ablation(experiment, options)
 
 
 def main() -> int:
@@ -315,8 +320,9 @@ def main() -> int:
     parser.add_argument("--eta", type=float, default=1.0)
     parser.add_argument("--queries", type=int, default=192)
     parser.add_argument("--seeds", type=int, default=3, help="of the ablation; 0 leaves it out")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--parents", type=int, default=32, help="of the heritability; 0 likewise")
-    parser.add_argument("--only", help="methods whose name holds this")
+    parser.add_argument("--only", nargs="+", help="methods whose name holds one of these")
     options = parser.parse_args()
     return exit_code(lambda: measure(options))
 

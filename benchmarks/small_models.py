@@ -15,7 +15,7 @@ MICROBATCH = 50  # small networks: a molecule alone would leave a core idle
 
 
 def small_rollout(
-    folder: Path, atoms: int, *, steps: int, eta: float, types: str = "steered"
+    folder: Path, atoms: int, *, steps: int, eta: float, types: str = "steered", seed: int = 0
 ) -> MoleculesRollout:
     """The rollout of a trained model; its folder tells which kind it is.
 
@@ -24,6 +24,7 @@ def small_rollout(
         atoms: Heavy atoms of every molecule.
         steps, eta: Of the sampler.
         types: What becomes of the noise of types: "steered", "frozen", or for TargetDiff "argmax".
+        seed: Of frozen noise of types.
 
     Raises:
         CasboError: When the folder holds neither, or an option does not fit.
@@ -35,12 +36,13 @@ def small_rollout(
             atoms,
             sampler=EdmSampler(steps, eta),
             steer=steer,
+            frozen_seed=seed,
             microbatch=MICROBATCH,
         )
     return TargetDiffRollout(
         TargetDiffModel.from_checkpoint(folder),
         demonstration_pocket()[1],
         atoms,
-        Sampler(steps, eta, types),
+        Sampler(steps, eta, types, seed),
         microbatch=MICROBATCH,
     )

@@ -10,7 +10,6 @@ for package in ("rdkit", "openbabel", "prolif"):
 
 from casbo.frozen import FrozenRows
 from casbo_molecules.edm import EdmRollout
-from casbo_molecules.edm import Sampler as EdmSampler
 from casbo_molecules.targetdiff import Sampler, TargetDiffModel, TargetDiffRollout
 from casbo_molecules.training import edm, targetdiff
 
