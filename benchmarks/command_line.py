@@ -1,7 +1,8 @@
-"""What the benchmarks' command lines answer."""
+"""What the benchmarks' command lines understand, and what they answer."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -16,3 +17,22 @@ def exit_code(action: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def positive(text: str) -> int:
+    """Read a count of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def seeds(text: str) -> range:
+    """Read 3 or 0:5."""
+    try:
+        first, _, end = text.partition(":")
+        chosen = range(int(first), int(end) if end else int(first) + 1)
+    except ValueError:
+        chosen = range(0)
+    if not chosen or chosen.start < 0:
+        raise argparse.ArgumentTypeError(f"expected seeds as 0:5 or a number, got {text!r}")
+    return chosen

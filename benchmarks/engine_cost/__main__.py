@@ -11,7 +11,7 @@ from typing import Any
 from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 
-from ..command_line import exit_code
+from ..command_line import exit_code, positive
 from .cases import CASES, GROWTH, PEER_CASES, Case
 from .measurement import PEERS, in_process
 from .report import cost_table, draw, peer_table
@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
         description="Time and memory of ask + tell, beside bare linear algebra and peers.",
     )
     top.add_argument("--largest", type=int, default=65_536, help="leave out larger D")
-    top.add_argument("--blocks", type=int, default=4, help="of iterations; the least mean counts")
+    top.add_argument(
+        "--blocks", type=positive, default=4, help="of iterations; the least mean counts"
+    )
     top.add_argument("--peers", action="store_true", help="measure peers too")
     top.add_argument("--limit", type=float, default=60.0, help="seconds for one peer at one size")
     top.add_argument("--out", type=Path, help="a JSON file of all numbers")

@@ -46,6 +46,12 @@ class Run:
         """All fields as JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Run:
+        """The inverse of `to_json`."""
+        population, steps, dim = fields["shape"]
+        return cls(**{**fields, "shape": (population, steps, dim)})
+
     def at(self, queries: int, name: str) -> float:
         """What a list holds after so many queries."""
         return float(getattr(self, name)[min(queries // self.shape[0], len(self.gain) - 1)])

@@ -46,21 +46,25 @@ def grouped(runs: Sequence[Run]) -> Grouped:
 
 
 def gains(problem: str, methods: Mapping[str, Sequence[Run]], marks: Sequence[int]) -> str:
-    """A Markdown table of one problem: gains and norms after the queries given, means over seeds."""
-    heads = [f"{what}, {mark:,}" for mark in marks for what in ("gain", "norm", "on the shell")]
+    """A Markdown table of one problem after the queries given, means over seeds.
+
+    Gain of the noise asked for, with its norm where that is off, and with every step's noise
+    rescaled to the shell.
+    """
+    heads = [f"{what}, {mark:,}" for mark in marks for what in ("as asked", "on the shell")]
     rows = []
     for name, runs in methods.items():
         cells = []
         for mark in marks:
             gain, norm, shell = (_mean(runs, mark, what) for what in ("gain", "norm", "shell"))
-            off = "" if abs(norm - 1) <= TOLERANCE else " (off)"
-            cells += [f"{gain:.1f}", f"{norm:.2f}{off}", f"{shell:.1f}"]
+            off = "" if abs(norm - 1) <= TOLERANCE else f" at {norm:.2f}"
+            cells += [f"{gain:.1f}{off}", f"{shell:.1f}"]
         inside = name == "subspace"  # whose mean says nothing of the other directions
         last = "-" if inside else f"{_mean(runs, marks[-1], 'mean_gain'):.1f}"
         seconds = float(np.mean([run.seconds for run in runs]))
-        rows.append([METHODS[name].title, *cells, last, f"{seconds:.3g}"])
+        rows.append([METHODS[name].title, *cells, last, f"{seconds:.3g}", len(runs)])
     title = f"**{PROBLEMS[problem].title}**"
-    return f"{title}\n\n" + table(["method", *heads, "mean sample", "seconds"], rows)
+    return f"{title}\n\n" + table(["method", *heads, "mean sample", "CPU s", "seeds"], rows)
 
 
 def verdict(methods: Mapping[str, Sequence[Run]], marks: Sequence[int]) -> str:
@@ -88,7 +92,7 @@ def draw(runs: Grouped, path: Path) -> Path:
     """Gain against drift, and gain on the shell against queries, one column a problem."""
     order = [name for name in METHODS if any(name in methods for methods in runs.values())]
     colours = dict(zip(order, COLOURS, strict=False))
-    with figure_file(path, 3.1 * len(runs), 5.2, **{"font.size": 8}) as figure:
+    with figure_file(path, max(5.0, 3.1 * len(runs)), 5.2, **{"font.size": 8}) as figure:
         axes = figure.subplots(2, len(runs), squeeze=False)
         for column, (problem, methods) in enumerate(runs.items()):
             top, bottom = axes[0, column], axes[1, column]
@@ -102,6 +106,9 @@ def draw(runs: Grouped, path: Path) -> Path:
                 top.plot(norm, gain, label=METHODS[name].title.replace("`", ""), **style)
                 queries = found[0].shape[0] * np.arange(len(shell))
                 bottom.plot(queries, shell, **style)
+            others = [run for name in methods if name != "subspace" for run in methods[name]]
+            for one, what in ((top, "gain"), (bottom, "shell")):  # knowing the directions goes off
+                one.set_ylim(top=1.3 * max(max(getattr(run, what)) for run in others))
             top.axvspan(1 - TOLERANCE, 1 + TOLERANCE, color="#e8e8e8", zorder=0)
             top.set_xlim(0.7, 2.6)
             top.set_title(PROBLEMS[problem].title, fontsize=8)
@@ -110,7 +117,8 @@ def draw(runs: Grouped, path: Path) -> Path:
         axes[0, 0].set_ylabel("gain / standard deviations")
         axes[1, 0].set_ylabel("gain on the shell")
         handles, labels = _legend(axes[0])
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        columns = min(4, len(runs) + 1)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
         for one in axes.flat:
             one.spines[["top", "right"]].set_visible(False)
     return path

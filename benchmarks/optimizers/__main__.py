@@ -13,7 +13,7 @@ from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 from casbo_functions import SUITES, ProblemSpec
 
-from ..command_line import exit_code
+from ..command_line import exit_code, seeds
 from .methods import METHODS
 from .runs import carry_out, missing, planned
 
@@ -73,18 +73,6 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument("--suite", choices=sorted(SUITES), default="core")
     listing.set_defaults(action=list_)
     return top
-
-
-def seeds(text: str) -> range:
-    """Read 3 or 0:5."""
-    try:
-        first, _, end = text.partition(":")
-        chosen = range(int(first), int(end) if end else int(first) + 1)
-    except ValueError:
-        chosen = range(0)
-    if not chosen or chosen.start < 0:
-        raise argparse.ArgumentTypeError(f"expected seeds as 0:5 or a number, got {text!r}")
-    return chosen
 
 
 def run(options: argparse.Namespace) -> None:

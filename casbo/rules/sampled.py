@@ -66,7 +66,8 @@ class Sampled:
     @cached_property
     def lengths(self) -> Tensor:
         """|z| of the vectors, with shape (P + J, R); in float64 on the CPU, its square not zero."""
-        return self.vectors.norm(dim=-1).double().cpu().clamp_min(math.sqrt(TINY))
+        lengths: Tensor = self.vectors.norm(dim=-1).double().cpu()
+        return lengths.clamp_min(math.sqrt(TINY))
 
     @property
     def by_chance(self) -> Costs:
