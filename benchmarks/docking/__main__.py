@@ -12,7 +12,7 @@ from casbo_molecules.docking_run import DockingOptions
 from casbo_molecules.target import Target, default_target
 
 from ..command_line import exit_code
-from .study import Trial, carry_out
+from .study import ARMS, PLAIN, Trial, carry_out
 from .tables import markdown, outcomes
 
 
@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--qed-weight", type=float, help="kcal/mol a unit; by default casbo dock's")
     top.add_argument("--sa-weight", type=float, help="kcal/mol a unit; by default casbo dock's")
     top.add_argument("--checked", type=int, default=20, help="samples for Vina Min, PoseBusters")
+    top.add_argument(
+        "--arms", nargs="+", choices=list(ARMS)[1:], help="besides plain sampling; by default all"
+    )
     top.add_argument("--workers", type=int, default=1, help="docking processes")
     top.add_argument("--out", type=Path, default=Path("runs/docking"))
     top.add_argument("--figure", type=Path, help="an SVG or PNG file of the energies")
@@ -75,8 +78,9 @@ def study(options: argparse.Namespace) -> None:
         for target in targets(options.receptor, options.ligand)
     ]
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "results.jsonl"
-    found = outcomes(carry_out(trials, options.seeds, path, lambda text: print(text, flush=True)))
+    path, arms = options.out / "results.jsonl", [PLAIN, *(options.arms or list(ARMS)[1:])]
+    lines = carry_out(trials, options.seeds, path, lambda text: print(text, flush=True), arms)
+    found = outcomes(lines, arms)
     print(markdown(found))
     if options.figure:
         from .figures import draw_energies

@@ -17,7 +17,6 @@ from .tables import Outcome
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STEERED = "steered, Vina + QED + SA"
 COLOURS = dict(zip(ARMS, ("0.6", "0.8", "0.45", "tab:orange", "tab:blue"), strict=True))
 
 
@@ -35,27 +34,26 @@ def draw_energies(found: Sequence[Outcome], path: Path) -> Path:
 
 
 def _violins(axes: Axes, outcome: Outcome) -> None:
-    values = [
-        np.concatenate([line["energies"] for line in outcome.lines[arm]]) for arm in reversed(ARMS)
-    ]
-    places = range(1, len(ARMS) + 1)
+    arms = list(outcome.lines)[::-1]
+    values = [np.concatenate([line["energies"] for line in outcome.lines[arm]]) for arm in arms]
+    places = range(1, len(arms) + 1)
     drawn = axes.violinplot(
         values, places, orientation="horizontal", showextrema=False, widths=0.9
     )
-    for body, arm in zip(drawn["bodies"], reversed(ARMS), strict=True):
+    for body, arm in zip(drawn["bodies"], arms, strict=True):
         body.set(facecolor=COLOURS[arm], edgecolor="none", alpha=0.8)
     axes.plot([value.mean() for value in values], places, "k|", ms=12, mew=2)
-    axes.set_yticks(places, reversed(ARMS))
+    axes.set_yticks(places, arms)
 
 
 def draw_best(found: Sequence[Outcome], path: Path, count: int = 3) -> Path:
-    """The best molecules of the first seed, plain above steered, for each target, as SVG."""
+    """The best molecules of the first seed, plain above the last arm, for each target, as SVG."""
     from rdkit import Chem
     from rdkit.Chem import Draw
 
     mols, legends = [], []
     for outcome in found:
-        for arm in (PLAIN, STEERED):
+        for arm in (PLAIN, list(outcome.lines)[-1]):
             for row in outcome.lines[arm][0]["best"][:count]:
                 mols.append(Chem.MolFromSmiles(row["smiles"]))
                 numbers = f"{row['vina']:.1f}  QED {row['qed']:.2f}  SA {row['sa_normalised']:.2f}"

@@ -120,7 +120,11 @@ ARMS: Mapping[str, Callable[[Trial], Arm]] = {
 
 
 def carry_out(
-    trials: Sequence[Trial], seeds: Sequence[int], path: Path, say: Callable[[str], None]
+    trials: Sequence[Trial],
+    seeds: Sequence[int],
+    path: Path,
+    say: Callable[[str], None],
+    arms: Sequence[str] = tuple(ARMS),
 ) -> list[dict[str, Any]]:
     """Run what has no line yet, seed by seed, so that an interrupted study is balanced.
 
@@ -137,11 +141,11 @@ def carry_out(
     for seed in seeds:
         for trial in trials:
             now = replace(trial, spending=replace(trial.spending, seed=seed))
-            for name, spend in ARMS.items():
+            for name in arms:
                 key = _key(now.settings() | {"arm": name})
                 if key not in known:
                     say(f"seed {seed}, {trial.target.name}: {name}")
-                    known[key] = outcome(name, spend(now), now.settings())
+                    known[key] = outcome(name, ARMS[name](now), now.settings())
                     _append(path, known[key])
                 lines.append(known[key])
     return lines

@@ -39,11 +39,14 @@ class Outcome:
         return [ours.metrics.vina_mean - plain.metrics.vina_mean for ours, plain in pairs]
 
 
-def outcomes(lines: Iterable[Mapping[str, Any]]) -> list[Outcome]:
+def outcomes(
+    lines: Iterable[Mapping[str, Any]], arms: Sequence[str] = tuple(ARMS)
+) -> list[Outcome]:
     """The targets of which at least one seed is complete.
 
     Arguments:
         lines: Of one study: targets, seeds and arms differ and nothing else.
+        arms: What a seed has to have; `PLAIN` is among them.
 
     Raises:
         CasboError: If there is none.
@@ -52,13 +55,11 @@ def outcomes(lines: Iterable[Mapping[str, Any]]) -> list[Outcome]:
     for line in lines:
         found.setdefault(line["target"], {}).setdefault(line["seed"], {})[line["arm"]] = line
     whole = {
-        target: {seed: arms for seed, arms in sorted(seeds.items()) if ARMS.keys() <= arms.keys()}
+        target: {seed: has for seed, has in sorted(seeds.items()) if set(arms) <= has.keys()}
         for target, seeds in found.items()
     }
     complete = [
-        Outcome(
-            target, tuple(seeds), {arm: [arms[arm] for arms in seeds.values()] for arm in ARMS}
-        )
+        Outcome(target, tuple(seeds), {arm: [has[arm] for has in seeds.values()] for arm in arms})
         for target, seeds in whole.items()
         if seeds
     ]
@@ -74,11 +75,12 @@ def markdown(found: Sequence[Outcome]) -> str:
 
 def _of_target(outcome: Outcome) -> str:
     line = outcome.lines[PLAIN][0]
-    means = [average(outcome.columns(arm)) for arm in ARMS]
+    arms = list(outcome.lines)
+    means = [average(outcome.columns(arm)) for arm in arms]
     seeds = ", ".join(str(seed) for seed in outcome.seeds)
     title = f"**{outcome.target}**, {line['atoms']} heavy atoms, mean over seeds {seeds}:"
-    rows = [*shown(means), ["mean against plain, by seed", *(_gains(outcome, a) for a in ARMS)]]
-    return f"{title}\n\n{table(['', *ARMS], rows)}"
+    rows = [*shown(means), ["mean against plain, by seed", *(_gains(outcome, a) for a in arms)]]
+    return f"{title}\n\n{table(['', *arms], rows)}"
 
 
 def _gains(outcome: Outcome, arm: str) -> str:

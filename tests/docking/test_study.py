@@ -134,6 +134,9 @@ def test_tables_tell_the_gain_over_plain_sampling() -> None:
     # a seed that is not complete is left out
     partly = outcomes([line for line in lines if (line["seed"], line["arm"]) != (2, PLAIN)])
     assert [one.seeds for one in partly] == [(1,), (1,)]
+    two = (PLAIN, "steered, Vina")
+    assert list(outcomes(lines, two)[0].lines) == list(two)
+    assert "best of plain" not in markdown(outcomes(lines, two))
     with pytest.raises(CasboError, match="every arm"):
         outcomes([])
 
