@@ -91,6 +91,10 @@ class FrozenRows(Rollout):
         """As the whole rollout does."""
         return self.rollout.picture(sample)
 
+    def point(self, sample: Sample) -> Tensor | None:
+        """As the whole rollout does."""
+        return self.rollout.point(sample)
+
     def describe(self) -> dict[str, Any]:
         """The whole rollout, the rows left, and a digest of the noise in the others."""
         frozen = [row for row in range(len(self.noise)) if row not in self.free]

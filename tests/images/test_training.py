@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -26,7 +24,6 @@ from casbo_images.training.diffusion import (
     VelocityLoss,
     new_scheduler,
 )
-from casbo_images.training.loop import Schedule, train
 from casbo_images.training.tokenizer import LENGTH, new_tokenizer
 
 
@@ -39,42 +36,6 @@ def seeded(make, *arguments):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return make(*arguments)
-
-
-class Line(nn.Module):
-    """The smallest model there is, and a loss that seeds its own batch."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(3, 1)
-
-    def loss(self, step):
-        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
-        return (self.linear(x)[:, 0] - x.sum(1)).square().mean()
-
-
-def test_an_interrupted_training_ends_where_an_unbroken_one_does(tmp_path):
-    schedule = Schedule(steps=6, rate=1e-2)
-    whole, saved = seeded(Line), []
-    expected = train(whole, whole.loss, schedule, tmp_path / "whole", saved.append)
-    assert saved
-    for _ in range(schedule.steps):  # no minute: one step at a time
-        model = seeded(Line)
-        hurried = dataclasses.replace(schedule, minutes=0)
-        average = train(model, model.loss, hurried, tmp_path / "parts", lambda _: None)
-    for name, value in expected.state_dict().items():
-        assert torch.equal(value, average.state_dict()[name])
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, model.state_dict()[name])
-
-
-def test_training_lowers_the_loss(tmp_path):
-    model = seeded(Line)
-    with torch.no_grad():
-        before = float(model.loss(1000))
-    train(model, model.loss, Schedule(steps=300, rate=0.05), tmp_path, lambda _: None)
-    with torch.no_grad():
-        assert float(model.loss(1000)) < 0.1 * before
 
 
 def test_an_epoch_sees_every_row_once():

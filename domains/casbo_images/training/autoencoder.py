@@ -17,6 +17,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
+from casbo import training
+
 from ..scenes.scene import PIXELS
 from . import loop
 from .dataset import Pictures, batch_rows
@@ -83,7 +85,7 @@ def main() -> None:
     pictures = Pictures.drawn(options.scenes)
     vae = new_autoencoder().to(options.device, memory_format=torch.channels_last)
     loss = ReconstructionLoss(vae, pictures, options.batch, options.seed)
-    loop.train(vae, loss, schedule, options.out, partial(_save, pictures, options.out))
+    training.train(vae, loss, schedule, options.out, partial(_save, pictures, options.out))
 
 
 def _save(pictures: Pictures, folder: Path, average: nn.Module) -> None:

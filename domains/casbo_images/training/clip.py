@@ -22,6 +22,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from casbo import training
+
 from ..scenes.caption import ATTRIBUTES, Description
 from ..scenes.scene import PIXELS, Scene
 from . import loop
@@ -151,7 +153,7 @@ def main() -> None:
     loss = ContrastiveLoss(
         model, tokenizer, pictures, again, wrong, options.batch, options.seed, options.device
     )
-    loop.train(model, loss, schedule, options.out, partial(_save, options.out))
+    training.train(model, loss, schedule, options.out, partial(_save, options.out))
 
 
 def _save(folder: Path, model: nn.Module) -> None:

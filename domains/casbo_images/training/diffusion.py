@@ -23,6 +23,8 @@ from diffusers import (
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from casbo import training
+
 from ..scenes.scene import PIXELS
 from . import loop
 from .dataset import Pictures, batch_rows
@@ -154,7 +156,7 @@ def main() -> None:
     loss = VelocityLoss(
         model, tokenizer, pictures, latents, options.batch, options.seed, options.device
     )
-    loop.train(model, loss, schedule, options.out, partial(_save, tokenizer, vae, options.out))
+    training.train(model, loss, schedule, options.out, partial(_save, tokenizer, vae, options.out))
 
 
 def _save(tokenizer: CLIPTokenizer, vae: AutoencoderKL, folder: Path, model: nn.Module) -> None:

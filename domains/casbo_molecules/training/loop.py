@@ -1,54 +1,18 @@
-"""The training loop that all models share: resumable, seeded, with an average of the weights."""
+"""What the trainings of all models of molecules have in common."""
 
 from __future__ import annotations
 
 import argparse
-import copy
-import logging
-import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-WARM_UP = 500  # steps
-FALLING_SHARE = 0.3  # of the steps, over which the learning rate falls to zero
-CHECKPOINT_EVERY = 500  # steps
-REPORT_EVERY = 200  # steps
-log = logging.getLogger("casbo.train")
+from casbo import training
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    Parameters
-    ----------
-    steps
-        Optimiser steps in all.
-    rate
-        The learning rate, constant and then falling to zero.
-    minutes
-        Stop after this long; the same command continues.
-    seed
-        Determines the initial weights and every batch.
-    memory
-        Decay of the averaged weights, once training is long under way.
-    """
-
-    steps: int
-    rate: float
-    minutes: float = float("inf")
-    seed: int = 0
-    memory: float = 0.9995
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step."""
-        remaining = (self.steps - step) / (FALLING_SHARE * self.steps)
-        return self.rate * min(1.0, (step + 1) / WARM_UP, remaining)
+Schedule = training.Schedule
 
 
 def train(
@@ -58,113 +22,32 @@ def train(
     folder: Path,
     save: Callable[[nn.Module], None],
 ) -> nn.Module:
-    """Train, or continue a training, and return the averaged model.
+    """As :func:`casbo.training.train`, for a loss that draws its batch with a generator."""
 
-    Parameters
-    ----------
-    model
-        Its parameters that require gradients are trained, in place.
-    loss
-        The loss of a batch that it draws with the generator.
-    schedule
-        How long and how fast.
-    folder
-        Holds the checkpoint ``training.pt``.
-    save
-        Writes the averaged model; called at every checkpoint.
-    """
-    average = copy.deepcopy(model).requires_grad_(False)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=schedule.rate, weight_decay=1e-4)
-    generator = torch.Generator().manual_seed(schedule.seed)
-    checkpoint = Checkpoint(folder / "training.pt", model, average, optimizer, generator)
-    first = checkpoint.load()
-    begun, total = time.monotonic(), 0.0
-    for step in range(first, schedule.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate_at(step)
-        value = loss(generator)
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        _follow(average, model, min(schedule.memory, (1 + step) / (10 + step)))
-        total += float(value.detach())
-        if (step + 1) % REPORT_EVERY == 0:
-            seconds = (time.monotonic() - begun) / (step + 1 - first)
-            log.info("step %d loss %.4f, %.3f s a step", step + 1, total / REPORT_EVERY, seconds)
-            total = 0.0
-        out_of_time = time.monotonic() - begun > 60 * schedule.minutes
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == schedule.steps or out_of_time:
-            checkpoint.save(step + 1)
-            save(average)
-        if out_of_time:
-            log.info("time is up at step %d; the same command continues", step + 1)
-            break
-    return average
+    def of_step(step: int) -> Tensor:
+        (seed,) = np.random.SeedSequence([schedule.seed, step]).generate_state(1, np.uint64)
+        return loss(torch.Generator().manual_seed(int(seed >> np.uint64(1))))
 
-
-def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the averaged weights a little towards the model's."""
-    with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Everything needed to go on from a step, in one file."""
-
-    path: Path
-    model: nn.Module
-    average: nn.Module
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-
-    def load(self) -> int:
-        """Read the file, if there is one, and return the step to go on from."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists():
-            return 0
-        saved = torch.load(self.path, weights_only=True)
-        self.model.load_state_dict(saved["model"])
-        self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.generator.set_state(saved["generator"])
-        return int(saved["step"])
-
-    def save(self, step: int) -> None:
-        """Write the file, whole or not at all."""
-        state = {
-            "step": step,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
-        torch.save(state, self.path.with_suffix(".new"))
-        os.replace(self.path.with_suffix(".new"), self.path)
+    return training.train(model, of_step, schedule, folder, save)
 
 
 def arguments(
     description: str, *, steps: int, batch: int, rate: float, memory: float
 ) -> argparse.ArgumentParser:
     """The options that all trainings take, with their defaults."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = training.arguments(description, steps=steps, batch=batch, rate=rate)
     parser.add_argument("data", type=Path, help="conformers, of casbo_molecules.training.prepare")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--steps", type=int, default=steps)
-    parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--rate", type=float, default=rate)
     parser.add_argument("--memory", type=float, default=memory, help="of the averaged weights")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser
 
 
 def begin(options: argparse.Namespace) -> Schedule:
     """Set up logging, threads and the seed of the initial weights."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    return Schedule(options.steps, options.rate, options.minutes, options.seed, options.memory)
+    return training.begin(
+        options,
+        memory=options.memory,
+        warm_up=500,
+        falling=0.3,
+        checkpoint_every=500,
+        report_every=200,
+    )
