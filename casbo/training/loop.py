@@ -1,12 +1,7 @@
-"""A training loop for small models: resumable, seeded, with an average of the weights.
-
-Steering trains nothing. The models that the domains ship were made with this loop, and so can
-others be.
-"""
+"""A training loop for small models: resumable, seeded, with an average of the weights."""
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import os
@@ -14,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -138,29 +132,3 @@ class Checkpoint:
         }
         torch.save(state, self.path.with_suffix(".new"))
         os.replace(self.path.with_suffix(".new"), self.path)
-
-
-def arguments(description: str, *, steps: int, batch: int, rate: float) -> argparse.ArgumentParser:
-    """The options that all trainings take, with their defaults."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--steps", type=int, default=steps)
-    parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--rate", type=float, default=rate)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this long")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser
-
-
-def begin(options: argparse.Namespace, **others: Any) -> Schedule:  # noqa: ANN401
-    """Set up logging, threads and the seed of the initial weights.
-
-    Arguments:
-        options: What the command line says.
-        others: Further settings of the `Schedule`.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    return Schedule(options.steps, options.rate, options.minutes, options.seed, **others)
