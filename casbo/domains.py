@@ -42,7 +42,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casbo.errors import CasboError
 from casbo.panel import Panel
-from casbo.run_folder import PARTS
 
 if TYPE_CHECKING:
     import typer
@@ -175,6 +174,8 @@ def resume_parts(folder: Path, changes: Mapping[str, Any]) -> None:
     Raises:
         CasboError: When the file is damaged, or its domain is not there or has no such folders.
     """
+    from casbo.run_folder import PARTS
+
     path = folder / PARTS
     try:
         name = str(json.loads(path.read_text(encoding="utf-8"))["domain"]["name"])

@@ -156,6 +156,20 @@ def test_import_casbo_loads_no_optional_package() -> None:
     assert not loaded & set(DOMAINS)
 
 
+def test_the_command_line_begins_without_what_takes_long_to_load() -> None:
+    """`casbo --help` has every domain's commands, and torch alone takes a second."""
+    code = (
+        "import casbo.cli\n"
+        "casbo.cli.make_app(casbo.cli.load_domains())\n"
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    outcome = run_python(code)
+    assert outcome.returncode == 0, outcome.stderr
+    loaded = set(outcome.stdout.split())
+    assert {"casbo", *DOMAINS} <= loaded
+    assert not loaded & {"torch", "numpy", *(set(OPTIONAL) - {"typer", "rich"})}
+
+
 def test_no_public_name_is_a_submodule() -> None:
     """Importing a submodule puts it into the package in place of a function of its name."""
     import casbo
