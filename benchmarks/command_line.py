@@ -19,6 +19,15 @@ def exit_code(action: Callable[[], object]) -> int:
     return 0
 
 
+def resumable_exit_code(action: Callable[[], object]) -> int:
+    """The same, where the same command goes on after Ctrl-C; 130 then."""
+    try:
+        return exit_code(action)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+
+
 def positive(text: str) -> int:
     """Read a count of at least 1."""
     if not text.isdecimal() or int(text) < 1:

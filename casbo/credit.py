@@ -118,6 +118,21 @@ def costs(
     return Costs(torch.where(failed[:, None], worst, values), failed, terminal)
 
 
+def by_step(final: Tensor, steps: Sequence[int], earlier: Tensor, count: int) -> Tensor:
+    """Scores with shape (N, K), of K = `count` steps: 0 at those without one.
+
+    Arguments:
+        final: Scores of the final samples, with shape (N,).
+        steps: S steps before the last.
+        earlier: What stands there, with shape (N, S).
+        count: K.
+    """
+    told = torch.zeros(len(final), count, dtype=torch.float64)
+    told[:, list(steps)] = earlier
+    told[:, -1] = final
+    return told
+
+
 def score_to_go(values: Tensor, first_steps: Sequence[int]) -> Tensor:
     """S_r = sum of the costs at and after the first step that draw r influences: (N, R)."""
     ahead = values.flip(1).cumsum(1).flip(1)  # Eq. (11)

@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from casbo.credit import by_step
 from casbo.errors import CasboError
 from casbo.gaussian_process import GaussianProcess
 
@@ -72,13 +73,10 @@ class StandIn:
 
     def told(self, final: Tensor, guesses: Tensor, steps: int) -> Tensor:
         """Scores per step (N, K) from final scores (N,) and guesses (N, S) at `steps`."""
-        N, K = len(final), steps
-        told = torch.zeros(N, K, dtype=torch.float64)
-        told[:, K - 1] = final
-        told[:, list(self.steps)] = guesses
+        told = by_step(final, self.steps, guesses, steps)
         if self.credit == "baseline":
-            places = [*self.steps, K - 1]
-            told[:, places] = told[:, places].diff(dim=1, prepend=torch.zeros(N, 1).double())
+            places = [*self.steps, steps - 1]
+            told[:, places] = told[:, places].diff(dim=1, prepend=told.new_zeros(len(told), 1))
         return told
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from casbo.buckets import Buckets, Scored
+from casbo.credit import by_step
 from casbo.errors import CasboError
 from casbo.ledger import FINAL, Entry, Ledger, Slot
 from casbo.optimizer import Optimizer
@@ -91,13 +92,10 @@ class Telling:
 
     def _by_step(self, final: Tensor, entries: Mapping[Slot, Entry]) -> Tensor:
         """Scores with shape (N, K), 0 at steps that are not scored."""
-        N, K = len(final), self._plan.shape[0]
-        told = torch.zeros(N, K, dtype=torch.float64)
-        told[:, K - 1] = final
-        for step in self._plan.score_steps:
-            column = [entries[(n, step)].score for n in range(N)]
-            told[:, step] = torch.tensor(column, dtype=torch.float64)
-        return told
+        steps = self._plan.score_steps
+        rows = [[entries[(n, step)].score for step in steps] for n in range(len(final))]
+        earlier = torch.tensor(rows, dtype=torch.float64)
+        return by_step(final, steps, earlier, self._plan.shape[0])
 
     def _guessed(
         self, stand_in: StandIn, final: Tensor, admitted: Tensor, population: Population

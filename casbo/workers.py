@@ -202,7 +202,8 @@ class WorkerPool(Scoring):
 
     def arrivals(self, jobs: Mapping[int, Sample]) -> Iterator[Sequence[tuple[int, Reply]]]:
         pending, unpicklable = _pickle_samples(_longest_first(jobs, self._effort))
-        yield list(unpicklable.items())
+        if unpicklable:
+            yield list(unpicklable.items())
         rebuilds = 0
         while pending:
             for key, reply in self._round(pending):

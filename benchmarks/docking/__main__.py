@@ -11,7 +11,7 @@ from casbo_molecules.arms import FRESH_SHARE, Spending
 from casbo_molecules.docking_run import DockingOptions
 from casbo_molecules.target import Target, default_target
 
-from ..command_line import exit_code
+from ..command_line import resumable_exit_code
 from .study import ARMS, PLAIN, Trial, carry_out
 from .tables import markdown, outcomes
 
@@ -19,11 +19,7 @@ from .tables import markdown, outcomes
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments, by default the command line's, say; 0 if it was done."""
     options = parser().parse_args(arguments)
-    try:
-        return exit_code(lambda: study(options))
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
+    return resumable_exit_code(lambda: study(options))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from casbo.errors import CasboError
 from casbo_molecules.arms import Arm, Spending, best_arm, plain_arm, steered_arm
 from casbo_molecules.docking_run import DockingOptions, default_atoms, vina_score
 from casbo_molecules.tables import ScoredMolecule
 from casbo_molecules.target import Target
 from casbo_molecules.vina import VinaScore
 
+from .. import json_lines
 from ..provenance import versions
 
 PACKAGES = ("casbo", "torch", "vina", "rdkit", "meeko", "posebusters")
@@ -146,7 +146,7 @@ def carry_out(
                 if key not in known:
                     say(f"seed {seed}, {trial.target.name}: {name}")
                     known[key] = outcome(name, ARMS[name](now), now.settings())
-                    _append(path, known[key])
+                    json_lines.append(path, known[key])
                 lines.append(known[key])
     return lines
 
@@ -174,34 +174,12 @@ def outcome(name: str, arm: Arm, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a file; none if there is no such file.
+    """The whole lines of a file of arms; none if there is no such file.
 
     Raises:
         CasboError: When it cannot be read, or a line that is whole is none of ours.
     """
-    if not path.exists():
-        return
-    try:
-        texts = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CasboError(f"Could not read {path}: {error}.") from error
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue  # cut off by an interruption
-        if not isinstance(line, dict) or not {"target", "arm", "column"} <= line.keys():
-            raise CasboError(f"Expected an arm in line {number} of {path}, got {text[:60]!r}.")
-        yield line
-
-
-def _append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a whole line, after what an interruption may have cut off."""
-    text = json.dumps(line, allow_nan=False) + "\n"
-    if path.exists() and not path.read_bytes().endswith(b"\n"):
-        text = "\n" + text
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
+    return json_lines.read(path, {"target", "arm", "column"}, "an arm")
 
 
 def _key(line: Mapping[str, Any]) -> str:

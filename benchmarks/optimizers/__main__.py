@@ -13,7 +13,7 @@ from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 from casbo_functions import SUITES, ProblemSpec
 
-from ..command_line import exit_code, seeds
+from ..command_line import resumable_exit_code, seeds
 from .methods import METHODS
 from .runs import carry_out, missing, planned
 
@@ -26,11 +26,7 @@ SEEDS = (
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments, by default the command line's, say; 0 if it was done."""
     options = parser().parse_args(arguments)
-    try:
-        return exit_code(lambda: options.action(options))
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        return 130
+    return resumable_exit_code(lambda: options.action(options))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,8 +7,6 @@ interruption is not read and its run is done anew.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +23,7 @@ import torch
 from casbo.errors import CasboError
 from casbo_functions import ProblemSpec
 
-from .. import provenance
+from .. import json_lines, provenance
 from .evaluation import evaluate
 from .methods import label, method_named
 from .peer import Peer, Task
@@ -173,18 +171,9 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a file of runs; none if there is no such file.
 
     Raises:
-        CasboError: When a line that is whole is not a run.
+        CasboError: When it cannot be read, or a line that is whole is not a run.
     """
-    if not path.exists():
-        return
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue  # cut off by an interruption
-        if not isinstance(line, dict) or not {"problem", "method", "best"} <= line.keys():
-            raise CasboError(f"Expected a run in line {number} of {path}, got {text[:60]!r}.")
-        yield line
+    return json_lines.read(path, {"problem", "method", "best"}, "a run")
 
 
 def key_of(line: Mapping[str, Any]) -> tuple[str, str, int, int, int]:
@@ -207,12 +196,10 @@ def missing(runs: Iterable[Run], path: Path) -> list[Run]:
 def carry_out(runs: list[Run], path: Path, *, jobs: int = 1) -> Iterator[dict[str, Any]]:
     """Do the runs, append each one's line to the file when it is done, and yield it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+", buffering=0) as file:
-        _end_last_line(file.fileno())
-        for line in _outcomes(runs, jobs):
-            # one write of a whole line at the end of the file
-            os.write(file.fileno(), (json.dumps(line, separators=(",", ":")) + "\n").encode())
-            yield line
+    path.open("ab").close()  # what cannot be written shows before anything is spent
+    for line in _outcomes(runs, jobs):
+        json_lines.append(path, line)
+        yield line
 
 
 def _outcomes(runs: list[Run], jobs: int) -> Iterator[dict[str, Any]]:
@@ -226,10 +213,3 @@ def _outcomes(runs: list[Run], jobs: int) -> Iterator[dict[str, Any]]:
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _end_last_line(descriptor: int) -> None:
-    """Put an end to a line that an interruption cut off, so that the next one starts anew."""
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.write(descriptor, b"\n")

@@ -16,6 +16,7 @@ from .errors import DockingInputError
 FAST_EXHAUSTIVENESS = 4
 FAST_EVALUATIONS = 25_000
 
+KEPT = 20  # molecules in best.sdf
 DEADLINE = 120.0  # seconds for one docking, a hundred times what one takes
 FAILURE_LIMIT = 0.5
 FILTERED_FAILURE_LIMIT = 0.95  # hard filters refuse molecules by the dozen, and cost no docking

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .box import PADDING
-from .docking_options import DEADLINE, DockingOptions, failure_limit_of
+from .docking_options import DEADLINE, KEPT, DockingOptions, failure_limit_of
 from .elements import LARGEST_MOLECULE, SMALLEST_MOLECULE
 from .errors import DockingInputError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .vina import VinaScore
 
-KEPT = 20  # molecules in best.sdf
 VOLUME_PER_ATOM = 40.0  # Å^3 of the box, padding aside, for each heavy atom of a default molecule
 
 

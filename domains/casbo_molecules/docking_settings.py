@@ -15,6 +15,7 @@ from .errors import DockingInputError
 from .generators import NAMED
 
 QUERIES, POPULATION, SEED = 640, 32, 1
+DIGITS = 9  # of a number among several; Python refuses to read very long ones
 FILES = ("receptor", "ligand", "checkpoint")
 
 
@@ -117,10 +118,8 @@ def _numbers_of_atoms(asked: int | str | list[int] | None) -> tuple[int, ...] | 
         return asked  # type: ignore[return-value]
     if isinstance(asked, int):
         return (asked,)
-    parts = asked.split(",") if isinstance(asked, str) else [str(number) for number in asked]
-    texts = [part.strip() for part in parts]
-    numbers = [int(text) for text in texts if text.isascii() and text.isdigit()]
-    if len(numbers) < len(texts) or len(set(numbers)) < len(numbers) or not numbers:
+    numbers = _whole_numbers(asked) if isinstance(asked, str) else asked
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise DockingInputError(
             f"expected --atoms as a number, several different ones such as 14,16,18, or prior, "
             f"got {asked!r:.60}"
@@ -143,12 +142,19 @@ def _triple(name: str, text: str) -> list[float]:
 
 def _steps(name: str, text: str) -> list[int]:
     """Steps separated by commas."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+    steps = _whole_numbers(text)
+    if not steps:
         raise DockingInputError(
             f"expected --{name.replace('_', '-')} as steps, such as 20,30; got {text!r:.60}"
         )
-    return [int(part) for part in parts]
+    return steps
+
+
+def _whole_numbers(text: str) -> list[int]:
+    """Whole numbers separated by commas; none where that is not what the text is."""
+    parts = [part.strip() for part in text.split(",")]
+    good = all(part.isascii() and part.isdigit() and len(part) <= DIGITS for part in parts)
+    return [int(part) for part in parts] if good else []
 
 
 def _check(running: Running) -> None:

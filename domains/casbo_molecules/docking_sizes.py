@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from casbo.atomic import write_atomically
 from casbo.run_folder import PARTS
 
-from .docking_options import DockingOptions
+from .docking_options import KEPT, DockingOptions
 from .docking_settings import Running
 from .errors import DockingInputError
 from .objectives import objective_of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from .vina import VinaScore
 
-KEPT = 20  # molecules in best.sdf
 FIXED = ("population", "seed")  # of what a run may spend
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,7 @@ def halve(
         left -= share * len(alive)
         alive = _ranked([_go_on(one, share, steered, direction) for one in alive], direction)
         kept = max(1, math.ceil(len(alive) / 2))
-        losers = [
-            Sized(one.atoms, one.result, one.queries, one.score, number) for one in alive[kept:]
-        ]
+        losers = [replace(one, dropped=number) for one in alive[kept:]]
         alive, dropped = alive[:kept], losers + dropped
     return alive + dropped
 

@@ -21,3 +21,25 @@ def target_files() -> tuple[Path, Path]:
 
     target = default_target()
     return target.receptor, target.ligand
+
+
+@pytest.fixture
+def only_this_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line has the commands of this domain and no others."""
+    import casbo.cli
+    import casbo.domains
+    from casbo_molecules.command import domain
+
+    loaded = casbo.domains.LoadedDomains({"molecules": domain})
+    monkeypatch.setattr(casbo.cli, "load_domains", lambda: loaded)
+    monkeypatch.setattr(casbo.domains, "load_domains", lambda: loaded)
+
+
+@pytest.fixture
+def protein(tmp_path: Path) -> Path:
+    """A PDB file of two glycines."""
+    from molecule_samples import glycine
+
+    path = tmp_path / "protein.pdb"
+    path.write_text(glycine(1, 0.0) + glycine(2, 5.0, serial=5))
+    return path

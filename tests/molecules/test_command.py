@@ -7,54 +7,30 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from molecule_samples import DRUG_LIKE, conformer, glycine
+from molecule_choice import MoleculeChoice
+from molecule_samples import DRUG_LIKE, conformer
 from rdkit import Chem
 
 import casbo.cli
 import casbo.domains
-from casbo.rollout import FunctionRollout, Rollout
+from casbo.rollout import Rollout
 from casbo_molecules import docking_run
-from casbo_molecules.command import domain
 from casbo_molecules.docking_run import DockingOptions, default_atoms, vina_score
 from casbo_molecules.errors import DockingInputError
 from casbo_molecules.molecule import Molecule
 
 CHOICES = [Molecule.from_mol(conformer(smiles)) for smiles in DRUG_LIKE[:4]]
-SHAPE = (2, 3)
-
-
-def choose(noise: torch.Tensor) -> list[Molecule]:
-    """A molecule for each row of noise (N, K, D)."""
-    return [CHOICES[int(abs(row[0, 0]) * 1000) % len(CHOICES)] for row in noise]
-
-
-class NamedMolecules(FunctionRollout):
-    """Molecules that the ledger knows by their SMILES."""
-
-    def identify(self, sample: Molecule) -> str | None:
-        return sample.smiles
 
 
 def stand_in(options: DockingOptions) -> Rollout:
     """In the model's place: these tests are about everything around it."""
     del options
-    return NamedMolecules(choose, SHAPE)
+    return MoleculeChoice(CHOICES)
 
 
 @pytest.fixture(autouse=True)
-def _only_this_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = casbo.domains.LoadedDomains({"molecules": domain})
-    monkeypatch.setattr(casbo.cli, "load_domains", lambda: loaded)
-    monkeypatch.setattr(casbo.domains, "load_domains", lambda: loaded)
+def _no_model(only_this_domain: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docking_run, "molecule_rollout", stand_in)
-
-
-@pytest.fixture
-def protein(tmp_path: Path) -> Path:
-    path = tmp_path / "protein.pdb"
-    path.write_text(glycine(1, 0.0) + glycine(2, 5.0, serial=5))
-    return path
 
 
 @pytest.fixture

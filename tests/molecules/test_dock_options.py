@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from molecule_samples import DRUG_LIKE, conformer, glycine
+from molecule_choice import MoleculeChoice, chosen
+from molecule_samples import DRUG_LIKE, conformer
 from typer.testing import CliRunner
 
 import casbo.cli
 import casbo.domains
 import casbo.steering
-from casbo.domains import LoadedDomains
-from casbo.rollout import FunctionRollout, Rollout, Trajectories
+from casbo.rollout import Rollout, Trajectories
 from casbo.workers import open_scoring
 from casbo_molecules import docking_run, docking_score
 from casbo_molecules.candidates import score_each
-from casbo_molecules.command import domain
 from casbo_molecules.docking_options import DockingOptions
 from casbo_molecules.molecule import Molecule
 from casbo_molecules.properties import properties
@@ -33,21 +32,9 @@ SEARCH = ["--exhaustiveness=1", "--max-evals=500", "--population=4", "--workers=
 BOX = ["--center=2,1,1", "--size=12,12,12"]
 
 
-class NamedMolecules(FunctionRollout):
-    """Molecules that the ledger knows by their SMILES."""
-
-    def identify(self, sample: Molecule) -> str | None:
-        return sample.smiles
-
-
 def stand_in(options: DockingOptions) -> Rollout:
     """In the model's place: molecules that depend on the noise, and on the size asked for."""
-
-    def choose(noise: torch.Tensor) -> list[Molecule]:
-        first = options.atoms or 0
-        return [CHOICES[(first + int(abs(row[0, 0]) * 1000)) % len(CHOICES)] for row in noise]
-
-    return NamedMolecules(choose, (2, 3))
+    return MoleculeChoice(CHOICES, options.atoms or 0)
 
 
 class Predicting(Rollout):
@@ -56,11 +43,10 @@ class Predicting(Rollout):
     shape = (4, 3)
 
     def __call__(self, noise: torch.Tensor, *, predict: Sequence[int] = ()) -> Trajectories:
-        def chosen(total: torch.Tensor) -> list[Molecule]:
-            return [CHOICES[int(abs(row[0]) * 1000) % len(CHOICES)] for row in total]
-
+        so_far = noise[..., 0].cumsum(1)
         return Trajectories(
-            chosen(noise.sum(1)), {step: chosen(noise[:, : step + 1].sum(1)) for step in predict}
+            chosen(CHOICES, so_far[:, -1]),
+            {step: chosen(CHOICES, so_far[:, step]) for step in predict},
         )
 
     def identify(self, sample: Molecule) -> str | None:
@@ -91,18 +77,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _only_this_domain(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = LoadedDomains({"molecules": domain})
-    monkeypatch.setattr(casbo.cli, "load_domains", lambda: loaded)
-    monkeypatch.setattr(casbo.domains, "load_domains", lambda: loaded)
+def _no_model(only_this_domain: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docking_run, "molecule_rollout", stand_in)
-
-
-@pytest.fixture
-def protein(tmp_path: Path) -> Path:
-    path = tmp_path / "protein.pdb"
-    path.write_text(glycine(1, 0.0) + glycine(2, 5.0, serial=5))
-    return path
 
 
 @pytest.fixture
