@@ -93,6 +93,36 @@ def test_posebusters_tells_sound_from_squeezed(molecules: list[Molecule]) -> Non
     assert math.isnan(posebusters_pass_rate([]))
 
 
+def test_checks_are_those_of_posebusters(molecules: list[Molecule]) -> None:
+    posebusters = pytest.importorskip("posebusters")
+    mols = [molecule.require() for molecule in molecules[:2]]
+    checker = posebusters.PoseBusters(config="mol")
+    table = checker.bust([Chem.AddHs(mol, addCoords=True) for mol in mols], None, None)
+    assert pose_checks(mols) == table.astype(bool).to_dict(orient="records")
+
+
+def test_no_fifty_conformers_are_tried_where_the_first_fails(
+    molecules: list[Molecule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("posebusters")
+    from posebusters.modules import energy_ratio
+
+    asked: list[int] = []
+
+    def embed(mol: Chem.Mol, count: int, parameters: object) -> list[int]:
+        asked.append(count)
+        return []
+
+    (whole,) = pose_checks([molecules[0].require()])
+    strained = conformer("OCC1CC1c1ccncc1")  # no other test has asked for its conformers
+    monkeypatch.setattr(energy_ratio, "EmbedMultipleConfs", embed)
+    for _ in range(2):
+        (found,) = pose_checks([strained])
+        assert found.keys() == whole.keys()
+        assert found["internal_energy"]  # undecided is not failed
+    assert asked == [1]
+
+
 def test_posebusters_outlives_a_stderr_that_was_closed(
     molecules: list[Molecule], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +41,6 @@ def pose_checks(mols: Sequence[Mol], receptor: Path | str | None = None) -> list
     mols, receptor
         As in :func:`posebusters_pass_rate`.
     """
-    from posebusters import PoseBusters
     from rdkit import Chem, rdBase
 
     if not mols:
@@ -48,12 +49,46 @@ def pose_checks(mols: Sequence[Mol], receptor: Path | str | None = None) -> list
     with rdBase.BlockLogs():
         hydrogenated = [Chem.AddHs(mol, addCoords=True) for mol in mols]
         protein = None if receptor is None else _around(_receptor(Path(receptor)), mols)
-        checker = PoseBusters(config="mol" if protein is None else "dock")
-        table = checker.bust(hydrogenated, None, protein, full_report=False)
-    return [
-        {str(name): bool(value) for name, value in row.items()}
-        for row in table.to_dict(orient="records")
-    ]
+        return [_checks(mol, protein) for mol in hydrogenated]
+
+
+def _checks(mol: Mol, protein: Mol | None) -> dict[str, bool]:
+    """The checks of one molecule with its hydrogens."""
+    from posebusters import PoseBusters
+
+    checker = PoseBusters(config="mol" if protein is None else "dock")
+    undecided: dict[str, bool] = {}
+    if not has_conformers(mol):
+        modules = checker.config["modules"]
+        checker.config["modules"] = [m for m in modules if m["function"] != "energy_ratio"]
+        undecided["internal_energy"] = True  # what PoseBusters leaves open does not fail
+    (row,) = checker.bust(mol, None, protein, full_report=False).to_dict(orient="records")
+    return {**{str(name): bool(value) for name, value in row.items()}, **undecided}
+
+
+def has_conformers(mol: Mol) -> bool:
+    """Whether PoseBusters can find conformers to compare the molecule's energy with.
+
+    It wants fifty, all of them, and after the first has failed goes on trying for minutes; the same
+    search for one tells beforehand. What fails otherwise fails at once, and PoseBusters says so.
+    """
+    from posebusters.tools.inchi import get_inchi
+
+    try:
+        return _has_conformers(get_inchi(copy.copy(mol)))
+    except Exception:  # noqa: BLE001 - whatever PoseBusters meets in it
+        return True
+
+
+@cache
+def _has_conformers(inchi: str) -> bool:
+    from posebusters.modules.energy_ratio import get_energies
+
+    try:
+        get_energies(inchi, 1)
+    except AssertionError:
+        return False
+    return True
 
 
 def _reopen_rdkit_log() -> None:
