@@ -246,6 +246,7 @@ def test_components_and_heldout_of_a_domain(tmp_path: Path) -> None:
 
 
 SCRIPT = """
+import signal
 import sys
 from casbo import cli
 from running import test_cli
@@ -254,6 +255,8 @@ cli.load_domains = lambda: loaded
 import casbo.domains
 casbo.domains.load_domains = lambda: loaded
 test_cli.sphere = test_cli.slow_sphere
+# as from a terminal: what a shell starts in the background ignores Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main(["resume", sys.argv[1]])
 """
 
