@@ -4,7 +4,7 @@
     python benchmarks/inversion.py --out build/inversion --tables # prints what is there
     python benchmarks/inversion.py --out build/inversion --memory # peak memory, in processes of their own
 
-On the small text-to-image world of casbo_images, for concepts that no caption names: the published
+On the small text-to-image world of casbo_images, for concepts that no single word names: the published
 procedure (pycma, population 20, sigma 1, unscaled PCA with the mean, fresh noise for every candidate,
 nearly uniform start, best of the last iteration), ours, textual inversion by gradients (a step counted
 as three forwards), and the start. One JSON line for each concept, seed and method in
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from inversion_gradient import invert_by_gradients
-from inversion_world import ALL, CONCEPTS, CONTEXTS, PLAIN, TEMPLATES, Concept, placed
+from inversion_world import ALL, COMBINATIONS, CONTEXTS, PLAIN, TEMPLATES, Concept, placed
 
 from casbo_images.scenes.caption import vocabulary
 from casbo_images.shipped import GUIDANCE, SHIPPED_CLIP, SHIPPED_PIPELINE
@@ -71,6 +71,7 @@ class Setup:
         forwards: The budget in forward passes.
         pictures: Pictures made for every measurement.
         steps: Denoising steps of a picture.
+        vectors: V, of the token, for every method.
         coordinates, scale, timesteps, population, sigma_floor: Settings of ours.
         microbatch: Forward passes at a time.
     """
@@ -80,6 +81,7 @@ class Setup:
     forwards: int
     pictures: int
     steps: int
+    vectors: int = 3
     coordinates: int = 64
     scale: float = 4.0
     timesteps: int = 4
@@ -113,6 +115,7 @@ class Setup:
             prompt=PLAIN,
             microbatch=self.microbatch,
             subspace=subspace,
+            vectors=self.vectors,
         )
 
 
@@ -228,8 +231,8 @@ def run(options: argparse.Namespace, setup: Setup) -> None:
     grids = options.out / "grids"
     grids.mkdir(parents=True, exist_ok=True)
     done = {(r["concept"], r["seed"], r["method"]) for r in read(results)}
-    for name in options.concepts:
-        for seed in range(options.first_seed, options.first_seed + options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for name in options.concepts:
             concept = Concept.drawn(name, seed)
             for method in options.methods:
                 if (name, seed, method) in done:
@@ -238,6 +241,7 @@ def run(options: argparse.Namespace, setup: Setup) -> None:
                 figures, pictures = measure(setup, concept, found["token"])
                 row = {"concept": name, "seed": seed, "method": method, "budget": setup.forwards}
                 row |= {
+                    "vectors": setup.vectors,
                     "passes": found["passes"],
                     "seconds": round(found["seconds"], 1),
                     **figures,
@@ -342,7 +346,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/inversion"))
     parser.add_argument("--model", default=str(SHIPPED_PIPELINE))
     parser.add_argument("--clip", default=str(SHIPPED_CLIP))
-    parser.add_argument("--concepts", nargs="+", choices=tuple(ALL), default=list(CONCEPTS))
+    parser.add_argument("--concepts", nargs="+", choices=tuple(ALL), default=list(COMBINATIONS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -350,6 +354,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=32, help="made for every measurement")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rate", type=float, default=5e-3, help="of the gradient method")
+    parser.add_argument("--vectors", type=int, default=3, help="of the token, for every method")
     for name, kind in OURS.items():
         default = getattr(Setup, name)
         flag = f"--{name.replace('_', '-')}"
@@ -369,7 +374,15 @@ def main() -> None:
         return
     pipe = load_pipeline(options.model, "float32", options.device)
     ours = {name: getattr(options, name) for name in OURS}
-    setup = Setup(pipe, options.clip, options.forwards, options.pictures, options.steps, **ours)
+    setup = Setup(
+        pipe,
+        options.clip,
+        options.forwards,
+        options.pictures,
+        options.steps,
+        options.vectors,
+        **ours,
+    )
     if options.peak:
         peak(options, setup)
         return

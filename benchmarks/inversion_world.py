@@ -1,4 +1,4 @@
-"""The benchmark's concepts: what the small text-to-image model draws and has no word for."""
+"""The benchmark's concepts: what the small text-to-image model draws and has no single word for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ from casbo_images.scenes.scene import (
     random_places,
 )
 
-#: Attributes that no caption names, and combinations of them: the concepts of the report.
-CONCEPTS: Mapping[str, Mapping[str, str]] = {
+#: What several words say together, or words and an attribute that no caption names.
+COMBINATIONS: Mapping[str, Mapping[str, str]] = {
+    "large blue": {"colour": "blue", "size": "large"},
+    "yellow on dark": {"colour": "yellow", "background": "dark"},
+    "small purple on light": {"colour": "purple", "size": "small", "background": "light"},
+    "teal on light": {"colour": "teal", "background": "light"},
+    "red ring on grey": {"colour": "red", "shape": "ring", "background": "grey"},
+    "striped orange": {"colour": "orange", "fill": "striped"},
+}
+#: Attributes that no caption names, alone or two of them: no direction of the text tells them apart.
+UNNAMED: Mapping[str, Mapping[str, str]] = {
     "heart": {"shape": "heart"},
     "crescent": {"shape": "crescent"},
     "teal": {"colour": "teal"},
@@ -31,12 +40,15 @@ CONCEPTS: Mapping[str, Mapping[str, str]] = {
 }
 #: Others, for choosing settings: none of them is in the report.
 TUNING: Mapping[str, Mapping[str, str]] = {
+    "pink on grey": {"colour": "pink", "background": "grey"},
+    "orange on light": {"colour": "orange", "background": "light"},
+    "large green star": {"colour": "green", "size": "large", "shape": "star"},
     "teal crescent": {"colour": "teal", "shape": "crescent"},
     "brown heart": {"colour": "brown", "shape": "heart"},
     "striped heart": {"fill": "striped", "shape": "heart"},
     "brown striped": {"colour": "brown", "fill": "striped"},
 }
-ALL = {**CONCEPTS, **TUNING}
+ALL = {**COMBINATIONS, **UNNAMED, **TUNING}
 #: Prompts in the grammar of the world's captions.
 PLAIN = "a {}"
 TEMPLATES = (PLAIN,)
