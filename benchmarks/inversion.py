@@ -2,13 +2,14 @@
 
     python benchmarks/inversion.py --out build/inversion          # runs what is missing
     python benchmarks/inversion.py --out build/inversion --tables # prints what is there
+    python benchmarks/inversion.py --out build/inversion --figure build/inversion.png # its pictures
     python benchmarks/inversion.py --out build/inversion --memory # peak memory, in processes of their own
 
-On the small text-to-image world of casbo_images, for concepts that no single word names: the published
-procedure (pycma, population 20, sigma 1, unscaled PCA with the mean, fresh noise for every candidate,
+On the small text-to-image world of casbo_images, for concepts that no single word names (or, with
+``--concepts unnamed``, that no words name), four pictures each: the published procedure (pycma, population 20, sigma 1, unscaled PCA with the mean, fresh noise for every candidate,
 nearly uniform start, best of the last iteration), ours, textual inversion by gradients (a step counted
 as three forwards), and the start. One JSON line for each concept, seed and method in
-``results.jsonl``; what is there is not run again. ``grids/`` holds pictures.
+``results.jsonl``; what is there is not run again. ``grids/`` holds pictures: six plain, six in contexts.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from inversion_figure import draw
 from inversion_gradient import invert_by_gradients
-from inversion_world import ALL, COMBINATIONS, CONTEXTS, PLAIN, TEMPLATES, Concept, placed
+from inversion_world import ALL, CONTEXTS, GROUPS, PLAIN, TEMPLATES, Concept, placed
 
 from casbo_images.scenes.caption import vocabulary
 from casbo_images.shipped import GUIDANCE, SHIPPED_CLIP, SHIPPED_PIPELINE
@@ -83,7 +85,7 @@ class Setup:
     steps: int
     vectors: int = 3
     coordinates: int = 64
-    scale: float = 4.0
+    scale: float = PcaSubspace.scale
     timesteps: int = 4
     population: int = 32
     sigma_floor: float = 0.0
@@ -346,7 +348,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/inversion"))
     parser.add_argument("--model", default=str(SHIPPED_PIPELINE))
     parser.add_argument("--clip", default=str(SHIPPED_CLIP))
-    parser.add_argument("--concepts", nargs="+", choices=tuple(ALL), default=list(COMBINATIONS))
+    parser.add_argument("--concepts", nargs="+", choices=(*GROUPS, *ALL), default=["combinations"])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -362,10 +364,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tables", action="store_true", help="print results and stop")
+    parser.add_argument("--figure", type=Path, help="draw pictures of the first seed and stop")
     parser.add_argument("--memory", action="store_true", help="measure peak memory and stop")
     parser.add_argument("--peak", choices=METHODS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.concepts = [name for given in options.concepts for name in GROUPS.get(given, (given,))]
     torch.set_num_threads(options.threads)
+    if options.figure:
+        shown = ("start", "published", "ours", "gradient")
+        draw(options.figure, options.out / "grids", options.concepts, options.first_seed, shown)
+        return
     if options.tables:
         print(tables(read(options.out / "results.jsonl")))
         return

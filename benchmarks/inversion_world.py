@@ -49,6 +49,12 @@ TUNING: Mapping[str, Mapping[str, str]] = {
     "brown striped": {"colour": "brown", "fill": "striped"},
 }
 ALL = {**COMBINATIONS, **UNNAMED, **TUNING}
+#: What the command line calls them.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "combinations": tuple(COMBINATIONS),
+    "unnamed": tuple(UNNAMED),
+    "tuning": tuple(TUNING),
+}
 #: Prompts in the grammar of the world's captions.
 PLAIN = "a {}"
 TEMPLATES = (PLAIN,)

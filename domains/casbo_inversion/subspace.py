@@ -69,8 +69,9 @@ class TokenSubspace(ABC):
 class PcaSubspace(TokenSubspace):
     """The table's m first principal axes, each scaled by the root of its eigenvalue.
 
-    A standard normal x then moves a token as far, and in such directions, as words differ from one
-    another. Two tables are joined side by side, each divided by its own spread, so that neither
+    With scale 1, a standard normal x moves a token as far, and in such directions, as words differ
+    from one another. What a model needs to draw a new concept often lies farther out, hence the
+    default (docs/inversion.md). Two tables are joined side by side, each divided by its own spread, so that neither
     encoder's axes drown the other's.
 
     Arguments:
@@ -80,7 +81,7 @@ class PcaSubspace(TokenSubspace):
     """
 
     coordinates: int = COORDINATES
-    scale: float = 1.0
+    scale: float = 4.0
     published: bool = False
 
     def fit(self, tables: Sequence[Tensor]) -> Basis:

@@ -64,7 +64,7 @@ def test_pca_is_numpys() -> None:
 
 def test_all_scaled_axes_reproduce_the_covariance_of_words() -> None:
     rows = table()
-    matrix = PcaSubspace(6).fit([rows]).matrix
+    matrix = PcaSubspace(6, scale=1.0).fit([rows]).matrix
     assert torch.allclose(matrix @ matrix.T, torch.cov(rows.T))
 
 
