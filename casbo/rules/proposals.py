@@ -4,7 +4,7 @@ Where the samples that were scored are told and are points of few coordinates, a
 latest of them and lets the model of `casbo.rules.surrogate` propose two candidates: one from the
 latest costs, one from the best (or, with scores at several steps, from the nearest). How far each
 may reach grows and shrinks with its success, and without any the model is asked less often.
-See docs/method.md, equations (39) to (44).
+See docs/method.md, equations (39) to (44), (46) and (47).
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from torch import Tensor
 from casbo.covariance import minimum_in_ball
 from casbo.credit import Costs
 from casbo.rules.base import Setting, State
+from casbo.rules.recurrence import response_of
 from casbo.rules.remembered import Remembered
+from casbo.rules.response import Response
 from casbo.rules.sampled import Sampled
-from casbo.rules.surrogate import Quadratic, Response
+from casbo.rules.surrogate import Quadratic
 
 #: Coordinates of a sample, and of the noise, up to which a model is fitted.
 LARGEST_SAMPLE, LARGEST_NOISE = 128, 512
@@ -100,19 +102,31 @@ class Proposals(Remembered):
         near = self._whitened(state)
         rows = min(LARGEST_RESPONSE, 2 * near[0].numel() + 20, len(near))
         samples = self.samples - self.samples[:NEWEST, -1].mean(0)
-        response = Response.through(near[:rows].flatten(1), samples[:rows])
-        unit = response.whitening()
+        response = self._response(state, near[:rows], samples[:rows])
+        unit, axes = response.whitening()
         response, points = response.times(unit), samples.flatten(0, 1) @ unit
         found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
         for row, chosen in enumerate(self._windows(points)):
             costs = self.costs.flatten()[chosen]
             ranks = costs.argsort().argsort() / len(costs)
-            quadratic = Quadratic.through(points[chosen], costs, (-RANK_DECAY * ranks).exp())
+            weights = (-RANK_DECAY * ranks).exp()
+            quadratic = Quadratic.through(points[chosen], costs, weights, axes)
             model = response.pull_back(quadratic)
             if model.finite:
                 reach = float(self.radius[row]) * math.sqrt(near[0].numel())
                 found[row] = minimum_in_ball(model.gradient, model.hessian, reach)
         return found.reshape(COUNT, *near.shape[1:]).to(state.mean)
+
+    def _response(self, state: State, near: Tensor, samples: Tensor) -> Response:
+        """How samples (n, S, F) answer to whitened noise (n, R, m)."""
+        n, R, m = near.shape
+        if R < 2 or samples.shape[1] != R:
+            return Response.through(near.flatten(1), samples)
+        # one draw a step, and a sample after each
+        away = (self.noise[:n].to(state.mean) - state.mean).double().cpu()
+        unit = torch.eye(m).to(state.mean)[:, None].expand(m, R, m)
+        root = state.covariance.color(unit).double().cpu().transpose(0, 1)
+        return response_of(near, away, samples, root)
 
     def _whitened(self, state: State) -> Tensor:
         away = self.noise.to(state.mean) - state.mean

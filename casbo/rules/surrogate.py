@@ -1,14 +1,16 @@
 r"""A model of the score over the samples: where would a quadratic say to look next?
 
 The noise has K D coordinates, a sample often far fewer. Two regressions on what was scored before
-cost no query: samples as an affine function of the whitened noise, and costs as a quadratic
-function of the samples. Together they are a quadratic of the noise, to be minimised inside a ball.
-See docs/method.md, equations (39) to (41).
+cost no query: samples as an affine function of the whitened noise (`casbo.rules.response`), and
+costs as a quadratic function of the samples. Together they are a quadratic of the noise, to be
+minimised inside a ball. See docs/method.md, equations (39) to (41).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +19,9 @@ from casbo.rules.base import TINY
 
 #: Noise levels that the costs' regression chooses from, in units of its prior variance.
 NOISE_LEVELS = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1)
-RESPONSE_RIDGE = 1e-6
+
+#: Alike in all directions; each coordinate its own besides; or any.
+Curvature = Literal["round", "axes", "any"]
 
 
 @dataclass(frozen=True)
@@ -38,30 +42,49 @@ class Quadratic:
         return bool(self.gradient.isfinite().all() and self.hessian.isfinite().all())
 
     @classmethod
-    def through(cls, points: Tensor, costs: Tensor, weights: Tensor) -> Quadratic:
-        """The posterior mean of a Gaussian process whose draws are quadratics, Eqs. (40), (41).
+    def through(cls, points: Tensor, costs: Tensor, weights: Tensor, axes: Tensor) -> Quadratic:
+        """The posterior mean of a Gaussian process whose draws are quadratics, Eq. (40).
+
+        Of three such processes, the one of the largest marginal likelihood.
 
         Arguments:
             points: With shape (n, F).
             costs: With shape (n,).
             weights: Inverse noise variances up to a factor, with shape (n,).
+            axes: Along whose columns (F, F), of unit length, curvature may differ most.
         """
         mean = (weights * costs).sum() / weights.sum()
         scale = ((weights * (costs - mean).square()).sum() / weights.sum()).sqrt() + TINY
         root = weights.sqrt()
         length = points.square().sum(1).mean().clamp_min(TINY)
-        squares = points.square().sum(1) / length
-        kernel = (1 + points @ points.T / length).square() + squares[:, None] * squares
-        dual = _most_likely(kernel * root[:, None] * root, (costs - mean) / scale * root)
-        dual = scale * root * dual
-        gradient = 2 / length * (dual @ points)
-        hessian = 2 / length.square() * (points.T * dual) @ points
-        hessian.diagonal().add_(2 / length * (dual @ squares))
-        return cls(gradient, hessian)
+        values = (costs - mean) / scale * root
+        tried = [
+            (*_most_likely(kernel * root[:, None] * root, values), curvature)
+            for curvature, kernel in _kernels(points, length, axes)
+        ]
+        _, dual, curvature = max(tried, key=lambda one: one[0])
+        dual = 2 / length * scale * root * dual
+        hessian = torch.diag((dual @ points.square().sum(1) / length).expand(len(axes)))
+        if curvature == "axes":
+            own = dual @ (points @ axes).square()
+            hessian = hessian + len(axes) / length * (axes * own) @ axes.T
+        elif curvature == "any":
+            hessian = hessian + (points.T * dual) @ points / length
+        return cls(dual @ points, hessian)
 
 
-def _most_likely(kernel: Tensor, values: Tensor) -> Tensor:
-    """(kernel + noise)^{-1} values at the noise level of the largest marginal likelihood."""
+def _kernels(points: Tensor, length: Tensor, axes: Tensor) -> Iterator[tuple[Curvature, Tensor]]:
+    """Covariances (n, n) of quadratics' values, by the curvature that they expect."""
+    products, squares = points @ points.T / length, points.square().sum(1) / length
+    own = (points @ axes).square() / length
+    round_ = 1 + 2 * products + squares[:, None] * squares
+    yield "round", round_
+    yield "axes", round_ + len(axes) * own @ own.T
+    yield "any", round_ + products.square()
+
+
+def _most_likely(kernel: Tensor, values: Tensor) -> tuple[float, Tensor]:
+    """The largest marginal likelihood of all noise levels, and there (kernel + noise)^{-1} values."""
     best, found = -torch.inf, torch.zeros_like(values)
     prior = kernel.diagonal().mean()
     for level in NOISE_LEVELS:
@@ -75,65 +98,4 @@ def _most_likely(kernel: Tensor, values: Tensor) -> Tensor:
         evidence = -0.5 * len(values) * amplitude.log() - factor.diagonal().log().sum()
         if float(evidence) > best:
             best, found = float(evidence), dual
-    return found
-
-
-@dataclass(frozen=True)
-class Response:
-    """Samples as affine functions of the whitened noise v: x = centre + slope^T v.
-
-    Arguments:
-        centre: With shape (S, F): S scored steps of F coordinates.
-        slope: With shape (C, S, F), C being the coordinates of the noise.
-    """
-
-    centre: Tensor
-    slope: Tensor
-
-    @classmethod
-    def through(cls, noise: Tensor, samples: Tensor) -> Response:
-        """Ridge regression in which near candidates weigh more, Eq. (39).
-
-        Arguments:
-            noise: Whitened around the present mean, with shape (n, C).
-            samples: With shape (n, S, F).
-        """
-        n, C = noise.shape
-        affine = torch.cat([noise, noise.new_full((n, 1), C**0.5)], 1)
-        near = (C / noise.square().sum(1).clamp_min(TINY)).clamp_max(1.0)
-        targets = samples.flatten(1)
-        if n <= C:
-            gram = affine @ affine.T
-            gram.diagonal().add_(RESPONSE_RIDGE * gram.diagonal().mean() / near)
-            slope = affine.T @ torch.linalg.solve(gram, targets)
-        else:
-            weighted = affine.T * near
-            gram = weighted @ affine
-            gram.diagonal().add_(RESPONSE_RIDGE * gram.diagonal().mean())
-            slope = torch.linalg.solve(gram, weighted @ targets)
-        slope = slope.reshape(C + 1, *samples.shape[1:])
-        return cls(slope[-1] * C**0.5, slope[:-1])
-
-    def whitening(self) -> Tensor:
-        """W (F, F) such that x W has unit covariance, averaged over the S steps, for v ~ N(0, I).
-
-        The coordinates in which a quadratic that the Gaussian has adapted to is round.
-        """
-        flat = self.slope.flatten(0, 1)
-        covariance = flat.T @ flat / self.slope.shape[1]
-        covariance.diagonal().add_(1e-10 * covariance.diagonal().mean() + TINY)
-        factor, _ = torch.linalg.cholesky_ex(covariance)
-        unit = torch.eye(len(factor), dtype=factor.dtype)
-        inverse: Tensor = torch.linalg.solve_triangular(factor, unit, upper=False)
-        return inverse.T
-
-    def times(self, map_: Tensor) -> Response:
-        """Of the samples x map_."""
-        return Response(self.centre @ map_, self.slope @ map_)
-
-    def pull_back(self, quadratic: Quadratic) -> Quadratic:
-        """The sum of a quadratic over the S steps, as a function of v, Eq. (41)."""
-        slope = quadratic.gradient + self.centre @ quadratic.hessian
-        gradient = torch.einsum("csf,sf->c", self.slope, slope)
-        curved = (self.slope @ quadratic.hessian).flatten(1)
-        return Quadratic(gradient, curved @ self.slope.flatten(1).T)
+    return best, found

@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casbo.covariance import minimum_in_ball
-from casbo.rules.surrogate import Quadratic, Response
+from casbo.rules.surrogate import Quadratic
 
 from .problems import normal
+
+
+def identity(size: int) -> torch.Tensor:
+    return torch.eye(size).double()
 
 
 def symmetric(size: int, seed: int) -> torch.Tensor:
@@ -23,7 +27,7 @@ def test_a_quadratic_is_found_from_as_many_costs_as_it_has_numbers(size: int) ->
     gradient, hessian = normal(size, seed=1), symmetric(size, seed=2)
     points = normal((size + 1) * (size + 2) // 2 + 5, size, seed=3)
     costs = 7 + points @ gradient + 0.5 * torch.einsum("ni,ij,nj->n", points, hessian, points)
-    found = Quadratic.through(points, costs, torch.ones(len(points), dtype=torch.float64))
+    found = Quadratic.through(points, costs, torch.ones(len(points)).double(), identity(size))
     torch.testing.assert_close(found.gradient, gradient, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.hessian, hessian, rtol=1e-4, atol=1e-4)
 
@@ -33,48 +37,30 @@ def test_a_round_bowl_is_found_from_far_fewer() -> None:
     points = normal(30, 10, seed=3)
     centre = 0.5 * normal(10, seed=4)
     costs = (points - centre).square().sum(1)
-    found = Quadratic.through(points, costs, torch.ones(30, dtype=torch.float64))
+    found = Quadratic.through(points, costs, torch.ones(30).double(), identity(10))
     reached = torch.linalg.solve(found.hessian, -found.gradient)
     assert (reached - centre).norm() < 0.5 * centre.norm()
+
+
+def test_curvature_along_axes_is_found_from_far_fewer() -> None:
+    """231 numbers, 60 costs: an own curvature along each axis is what the second prior expects."""
+    points, curvature = normal(60, 20, seed=3), torch.logspace(0, 3, 20, dtype=torch.float64)
+    centre, axes = 0.5 * normal(20, seed=4), normal(20, 20, seed=5)
+    axes = axes / axes.norm(dim=0)
+    costs = (((points - centre) @ axes).square() * curvature).sum(1)
+    found = Quadratic.through(points, costs, torch.ones(60).double(), axes)
+    hessian = 2 * (axes * curvature) @ axes.T
+    torch.testing.assert_close(found.hessian, hessian, rtol=1e-2, atol=0.1)
+    torch.testing.assert_close(found.gradient, -hessian @ centre, rtol=1e-2, atol=0.1)
 
 
 def test_noise_is_averaged_not_fitted() -> None:
     points, gradient = normal(2000, 2, seed=5), normal(2, seed=6)
     costs = points @ gradient + 0.5 * normal(2000, seed=7)
-    found = Quadratic.through(points, costs, torch.ones(2000, dtype=torch.float64))
+    found = Quadratic.through(points, costs, torch.ones(2000).double(), identity(2))
     error = (found.gradient - gradient).norm()
     assert error < 6 * 0.5 * (2 / 2000) ** 0.5
     assert found.hessian.abs().max() < 6 * 0.5 * (2 / 2000) ** 0.5
-
-
-@pytest.mark.parametrize("rows", [60, 9], ids=["determined", "fewer rows than coordinates"])
-def test_a_response_is_exact_where_candidates_went(rows: int) -> None:
-    slope, centre = normal(12, 2, 3, seed=1), normal(2, 3, seed=2)
-    noise = normal(rows, 12, seed=3)
-    found = Response.through(noise, centre + torch.einsum("nc,csf->nsf", noise, slope))
-    if rows > 12:
-        torch.testing.assert_close(found.slope, slope, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(found.centre, centre, rtol=1e-4, atol=1e-4)
-    mixed = normal(rows, seed=4).softmax(0) @ noise
-    predicted = found.centre + torch.einsum("c,csf->sf", mixed, found.slope)
-    truth = centre + torch.einsum("c,csf->sf", mixed, slope)
-    torch.testing.assert_close(predicted, truth, rtol=1e-3, atol=1e-3)
-
-
-def test_pulling_back_is_the_chain_rule() -> None:
-    response = Response(normal(2, 3, seed=1), normal(5, 2, 3, seed=2))
-    quadratic = Quadratic(normal(3, seed=3), symmetric(3, seed=4))
-
-    def cost(v: torch.Tensor) -> torch.Tensor:
-        x = response.centre + torch.einsum("c,csf->sf", v, response.slope)
-        return (x @ quadratic.gradient + 0.5 * ((x @ quadratic.hessian) * x).sum(1)).sum()
-
-    found = response.pull_back(quadratic)
-    origin = torch.zeros(5, dtype=torch.float64)
-    gradient = torch.autograd.functional.jacobian(cost, origin)
-    torch.testing.assert_close(found.gradient, gradient)
-    hessian = torch.autograd.functional.hessian(cost, origin)
-    torch.testing.assert_close(found.hessian, hessian)
 
 
 @settings(max_examples=100)

@@ -1,0 +1,88 @@
+"""How samples answer to the noise: an affine model of a rollout around the present mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from casbo.rules.base import TINY
+from casbo.rules.surrogate import Quadratic
+
+RIDGE = 1e-6
+SMALLEST_NEARNESS = 1e-4
+
+
+def nearness(points: Tensor) -> Tensor:
+    """Weights (n,) of points (n, C) where N(0, I) is usual: 1 up to its length, then less and less."""
+    near: Tensor = points.shape[1] / points.square().sum(1).clamp_min(TINY)
+    return near.clamp(SMALLEST_NEARNESS, 1.0)
+
+
+@dataclass(frozen=True)
+class Response:
+    """Samples as affine functions of the whitened noise v: x = centre + slope^T v.
+
+    Arguments:
+        centre: With shape (S, F): S scored steps of F coordinates.
+        slope: With shape (C, S, F), C being the coordinates of the noise.
+    """
+
+    centre: Tensor
+    slope: Tensor
+
+    @classmethod
+    def through(cls, noise: Tensor, samples: Tensor) -> Response:
+        """Ridge regression in which near candidates weigh more, Eq. (39).
+
+        Arguments:
+            noise: Whitened around the present mean, with shape (n, C).
+            samples: With shape (n, S, F).
+        """
+        n, C = noise.shape
+        affine = torch.cat([noise, noise.new_full((n, 1), C**0.5)], 1)
+        near = nearness(noise).square()
+        targets = samples.flatten(1)
+        if n <= C:
+            gram = affine @ affine.T
+            gram.diagonal().add_(RIDGE * gram.diagonal().mean() / near)
+            slope = affine.T @ torch.linalg.solve(gram, targets)
+        else:
+            weighted = affine.T * near
+            gram = weighted @ affine
+            gram.diagonal().add_(RIDGE * gram.diagonal().mean())
+            slope = torch.linalg.solve(gram, weighted @ targets)
+        slope = slope.reshape(C + 1, *samples.shape[1:])
+        return cls(slope[-1] * C**0.5, slope[:-1])
+
+    def whitening(self) -> tuple[Tensor, Tensor]:
+        """W (F, F) such that x W has unit covariance, averaged over the S steps, for v ~ N(0, I).
+
+        The coordinates in which a quadratic that the Gaussian has adapted to is round. And the
+        axes that the samples' own coordinates have there: columns (F, F) of unit length.
+        """
+        flat = self.slope.flatten(0, 1)
+        covariance = flat.T @ flat / self.slope.shape[1]
+        covariance.diagonal().add_(1e-10 * covariance.diagonal().mean() + TINY)
+        if not bool(covariance.isfinite().all()):
+            return covariance, covariance  # of no use, as what is made of them shows
+        variances, directions = torch.linalg.eigh(covariance)
+        root = variances.clamp_min(TINY).sqrt()
+        axes = (directions * root) @ directions.T
+        return (directions / root) @ directions.T, axes / axes.norm(dim=0)
+
+    def of(self, noise: Tensor) -> Tensor:
+        """The samples (n, S, F) of whitened noise (n, C)."""
+        return self.centre + torch.einsum("nc,csf->nsf", noise, self.slope)
+
+    def times(self, map_: Tensor) -> Response:
+        """Of the samples x map_."""
+        return Response(self.centre @ map_, self.slope @ map_)
+
+    def pull_back(self, quadratic: Quadratic) -> Quadratic:
+        """The sum of a quadratic over the S steps, as a function of v, Eq. (41)."""
+        slope = quadratic.gradient + self.centre @ quadratic.hessian
+        gradient = torch.einsum("csf,sf->c", self.slope, slope)
+        curved = (self.slope @ quadratic.hessian).flatten(1)
+        return Quadratic(gradient, curved @ self.slope.flatten(1).T)
