@@ -8,7 +8,7 @@ multiples are found first, from the first population on. See docs/method.md, equ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,15 +43,21 @@ class Recurrence:
 
     @classmethod
     def through(
-        cls, noise: Tensor, samples: Tensor, weights: Tensor, lags: int
+        cls,
+        noise: Tensor,
+        samples: Tensor,
+        weights: Tensor,
+        lags: int,
+        ridges: Sequence[float] = RIDGES,
     ) -> Iterator[Recurrence]:
-        """One for each of `RIDGES`.
+        """One for each ridge.
 
         Arguments:
             noise: u - mu with shape (n, K, m).
             samples: With shape (n, K, F).
             weights: With shape (n,).
             lags: L.
+            ridges: Relative to the mean square of the regression's inputs.
         """
         inputs = [*(_before(samples, lag) for lag in range(1, lags + 1)), noise]
         blocks = [_Block.of(values.transpose(0, 1), weights) for values in inputs]
@@ -59,7 +65,7 @@ class Recurrence:
         spread = torch.where(target.scale.isinf(), 0.0, target.scale)
         multiples, left = _multiples(blocks, target.scaled, weights)
         joined = torch.cat([block.scaled for block in blocks], -1)
-        for solution in _regressions(joined, left, weights):
+        for solution in _regressions(joined, left, weights, ridges):
             maps, start = [], 0
             for block, multiple in zip(blocks, multiples, strict=True):
                 stop = start + block.scaled.shape[-1]
@@ -146,8 +152,10 @@ def _multiples(
     return [next(columns) if b.scaled.shape == target.shape else none for b in blocks], left
 
 
-def _regressions(inputs: Tensor, target: Tensor, weights: Tensor) -> Iterator[Tensor]:
-    """Maps (K, P, F) from inputs (K, n, P) to the target (K, n, F), for each of `RIDGES`."""
+def _regressions(
+    inputs: Tensor, target: Tensor, weights: Tensor, ridges: Sequence[float]
+) -> Iterator[Tensor]:
+    """Maps (K, P, F) from inputs (K, n, P) to the target (K, n, F), for each ridge."""
     root = weights.sqrt()[:, None]
     inputs, target = inputs * root, target * root
     few = inputs.shape[1] <= inputs.shape[2]
@@ -155,7 +163,7 @@ def _regressions(inputs: Tensor, target: Tensor, weights: Tensor) -> Iterator[Te
     wanted = target if few else inputs.mT @ target
     level = gram.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
     level = torch.where(level > 0, level, 1.0)
-    for ridge in RIDGES:
+    for ridge in ridges:
         ridged = gram.clone()
         ridged.diagonal(dim1=1, dim2=2).add_(ridge * level)
         found = torch.cholesky_solve(wanted, torch.linalg.cholesky_ex(ridged)[0])
@@ -184,15 +192,16 @@ def response_of(noise: Tensor, away: Tensor, samples: Tensor, root: Tensor) -> R
     for lags in LAGS:
         rows = slice(held, held + _rows(away, samples, lags))
         tried = Recurrence.through(away[rows], samples[rows], weights[rows], lags)
-        for number, recurrence in enumerate(tried):
+        for ridge, recurrence in zip(RIDGES, tried, strict=True):
             missed = error(recurrence.of(away[new]))
             if missed < least:
-                least, best = missed, (lags, number)
+                least, best = missed, (lags, ridge)
     if best is None:
         return Response.through(flat, samples)
-    rows = slice(_rows(away, samples, best[0]))
-    fitted = list(Recurrence.through(away[rows], samples[rows], weights[rows], best[0]))
-    return fitted[best[1]].response(root)
+    lags, ridge = best
+    rows = slice(_rows(away, samples, lags))
+    fitted = Recurrence.through(away[rows], samples[rows], weights[rows], lags, (ridge,))
+    return next(fitted).response(root)
 
 
 def _rows(away: Tensor, samples: Tensor, lags: int) -> int:
