@@ -232,12 +232,13 @@ def run(options: argparse.Namespace, setup: Setup) -> None:
     results = options.out / "results.jsonl"
     grids = options.out / "grids"
     grids.mkdir(parents=True, exist_ok=True)
-    done = {(r["concept"], r["seed"], r["method"]) for r in read(results)}
+    keys = ("concept", "seed", "method", "budget", "vectors")
+    done = {tuple(row.get(key) for key in keys) for row in read(results)}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.concepts:
             concept = Concept.drawn(name, seed)
             for method in options.methods:
-                if (name, seed, method) in done:
+                if (name, seed, method, setup.forwards, setup.vectors) in done:
                     continue
                 found = learn(setup, concept, method, seed, options.rate)
                 figures, pictures = measure(setup, concept, found["token"])
@@ -322,7 +323,8 @@ def memory(options: argparse.Namespace) -> None:
     """Peak memory of each method, a short run of it in a process of its own."""
     for method in ("start", "ours", "gradient"):
         command = [sys.executable, __file__, "--peak", method, "--forwards", "400"]
-        command += ["--model", options.model, "--device", options.device]
+        command += ["--model", options.model, "--clip", options.clip, "--device", options.device]
+        command += ["--vectors", str(options.vectors), "--concepts", options.concepts[0]]
         # as many rows at a time as the gradient method's batch
         command += ["--threads", str(options.threads), "--microbatch", "4"]
         outcome = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -143,8 +143,8 @@ class Optimizer:
                 learned, but the candidates count.
             samples: What was scored, if it is a point of few coordinates: with shape (N, F), or
                 (N, K, F) beside scores per step, NaN at steps without a score. They cost no query
-                and let the default rule model the score; see `wants_samples`. All populations of
-                a search or none.
+                and let the default rule model the score; see `wants_samples`. Their coordinates
+                should have one unit. All populations of a search or none.
 
         Raises:
             CasboError: When no population is pending, or a shape is another.

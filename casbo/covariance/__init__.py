@@ -13,7 +13,7 @@ See docs/method.md, equations (5) to (9). All eigen- and QR decompositions of th
 
 from __future__ import annotations
 
-from casbo.covariance.algebra import SMALLEST_FACTOR
+from casbo.covariance.algebra import SMALLEST_FACTOR, symmetric_root
 from casbo.covariance.ball import minimum_in_ball
 from casbo.covariance.base import Covariance, Form, Statistics
 from casbo.covariance.diagonal import Diagonal
@@ -43,4 +43,5 @@ __all__ = [
     "kl_to_standard",
     "minimum_in_ball",
     "orthonormal",
+    "symmetric_root",
 ]

@@ -46,6 +46,13 @@ def clipped(inner: Tensor) -> Tensor:
     return symmetric((vectors * eigenvalues.maximum(floor)[:, None, :]) @ vectors.mT)
 
 
+def symmetric_root(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The symmetric root (n, n) of a positive semi-definite matrix, and that root's inverse."""
+    variances, directions = torch.linalg.eigh(symmetric(matrix))
+    root = variances.clamp_min(torch.finfo(variances.dtype).tiny).sqrt()
+    return (directions * root) @ directions.T, (directions / root) @ directions.T
+
+
 def power(inner: Tensor, form: Form) -> Tensor:
     """A or A^{-1}, for form "covariance" or "precision", from a positive-definite A."""
     if form == "covariance":

@@ -138,7 +138,7 @@ class Default(Rule):
         if not self.uses_samples(setting):
             return None
         proposals = Proposals.of(state.memory)
-        return proposals.made(state) if proposals.due else None
+        return proposals.made(state, setting) if proposals.due else None
 
     def memory(self, setting: Setting, like: Tensor) -> dict[str, Tensor]:
         return {

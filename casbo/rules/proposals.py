@@ -94,7 +94,7 @@ class Proposals(Remembered):
         """Whether the next population has proposals: as candidates 0 and N/2."""
         return len(self.noise) > 0 and float(self.wait) <= 0
 
-    def made(self, state: State) -> Tensor:
+    def made(self, state: State, setting: Setting) -> Tensor:
         """The whitened draws of the two proposals, with shape (2, R, m).
 
         A model that breaks down, on samples or costs too large to square, proposes the mean.
@@ -102,7 +102,7 @@ class Proposals(Remembered):
         near = self._whitened(state)
         rows = min(LARGEST_RESPONSE, 2 * near[0].numel() + 20, len(near))
         samples = self.samples - self.samples[:NEWEST, -1].mean(0)
-        response = self._response(state, near[:rows], samples[:rows])
+        response = self._response(state, setting, near[:rows], samples[:rows])
         unit, axes = response.whitening()
         response, points = response.times(unit), samples.flatten(0, 1) @ unit
         found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
@@ -117,12 +117,12 @@ class Proposals(Remembered):
                 found[row] = minimum_in_ball(model.gradient, model.hessian, reach)
         return found.reshape(COUNT, *near.shape[1:]).to(state.mean)
 
-    def _response(self, state: State, near: Tensor, samples: Tensor) -> Response:
+    def _response(self, state: State, setting: Setting, near: Tensor, samples: Tensor) -> Response:
         """How samples (n, S, F) answer to whitened noise (n, R, m)."""
         n, R, m = near.shape
-        if R < 2 or samples.shape[1] != R:
+        if not 1 < setting.steps == R == samples.shape[1]:
             return Response.through(near.flatten(1), samples)
-        # one draw a step, and a sample after each
+        # every step has its own draw, and a sample after it
         away = (self.noise[:n].to(state.mean) - state.mean).double().cpu()
         unit = torch.eye(m).to(state.mean)[:, None].expand(m, R, m)
         root = state.covariance.color(unit).double().cpu().transpose(0, 1)
@@ -153,7 +153,11 @@ class Proposals(Remembered):
         following, outstanding = self._judged(seen) if self.due else (self._waiting(), None)
         learned = state.mean + state.covariance.color(seen.draws)
         found = None if outstanding is None else learned[seen.mirrored + outstanding]
-        return following._remembering(learned, seen.costs), found
+        # of a pair, one candidate foretells the other: none is to be held out without it
+        pairs = seen.by_pairs
+        return following._remembering(
+            learned[pairs.to(learned.device)], seen.costs.of(pairs)
+        ), found
 
     def _judged(self, seen: Sampled) -> tuple[Proposals, int | None]:
         """After a population with proposals: Eqs. (43) and (44)."""

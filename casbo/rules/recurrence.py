@@ -19,9 +19,10 @@ from casbo.rules.response import Response, nearness
 #: L, how many samples before the present one a recurrence may look back to: a position and its
 #: velocity take two.
 LAGS = (1, 2)
-#: Of the regression that is left when the multiples are taken off, relative to its inputs' squares.
+#: Of the regression that is left when the multiples are taken off, times the larger of its rows and
+#: columns and the mean square of its inputs.
 RIDGES = (1e-6, 1e-2, 1.0)
-#: The newest candidates, on which models fitted to the others are compared.
+#: Of the newest candidates, on which models fitted to the others are compared, at most so many.
 HELD_OUT = 20
 #: A spread so much smaller than the values is rounding.
 ROUNDING = 1e-12
@@ -57,7 +58,7 @@ class Recurrence:
             samples: With shape (n, K, F).
             weights: With shape (n,).
             lags: L.
-            ridges: Relative to the mean square of the regression's inputs.
+            ridges: In the units of `RIDGES`.
         """
         inputs = [*(_before(samples, lag) for lag in range(1, lags + 1)), noise]
         blocks = [_Block.of(values.transpose(0, 1), weights) for values in inputs]
@@ -174,14 +175,15 @@ def response_of(noise: Tensor, away: Tensor, samples: Tensor, root: Tensor) -> R
     """The response that foretells the newest candidates best: direct, or through a recurrence.
 
     Arguments:
-        noise: Whitened around the present mean, with shape (n, K, m), newest first.
+        noise: Whitened around the present mean, with shape (n, K, m), newest first, mirror images
+            next to each other.
         away: The same as u - mu.
         samples: After each step, with shape (n, K, F).
         root: With shape (K, m, m); u_k - mu_k = v_k root_k.
     """
     flat = noise.flatten(1)
     weights = nearness(flat).square()
-    held = min(HELD_OUT, len(noise) // 2)
+    held = min(HELD_OUT, len(noise) // 2) // 2 * 2
     new, old = slice(held), slice(held, None)
 
     def error(foretold: Tensor) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from casbo.covariance import symmetric_root
 from casbo.rules.base import TINY
 from casbo.rules.surrogate import Quadratic
 
@@ -15,7 +16,7 @@ SMALLEST_NEARNESS = 1e-4
 
 
 def nearness(points: Tensor) -> Tensor:
-    """Weights (n,) of points (n, C) where N(0, I) is usual: 1 up to its length, then less and less."""
+    """Weights (n,) of whitened noise (n, C): 1 up to a draw's usual length, then less and less."""
     near: Tensor = points.shape[1] / points.square().sum(1).clamp_min(TINY)
     return near.clamp(SMALLEST_NEARNESS, 1.0)
 
@@ -59,18 +60,17 @@ class Response:
     def whitening(self) -> tuple[Tensor, Tensor]:
         """W (F, F) such that x W has unit covariance, averaged over the S steps, for v ~ N(0, I).
 
-        The coordinates in which a quadratic that the Gaussian has adapted to is round. And the
-        axes that the samples' own coordinates have there: columns (F, F) of unit length.
+        The coordinates in which a quadratic that the Gaussian has adapted to is round. And axes:
+        columns (F, F) of unit length whose products with a whitened sample are the sample's own
+        coordinates, each up to a factor.
         """
         flat = self.slope.flatten(0, 1)
         covariance = flat.T @ flat / self.slope.shape[1]
         covariance.diagonal().add_(1e-10 * covariance.diagonal().mean() + TINY)
         if not bool(covariance.isfinite().all()):
             return covariance, covariance  # of no use, as what is made of them shows
-        variances, directions = torch.linalg.eigh(covariance)
-        root = variances.clamp_min(TINY).sqrt()
-        axes = (directions * root) @ directions.T
-        return (directions / root) @ directions.T, axes / axes.norm(dim=0)
+        root, inverse = symmetric_root(covariance)
+        return inverse, root / root.norm(dim=0)
 
     def of(self, noise: Tensor) -> Tensor:
         """The samples (n, S, F) of whitened noise (n, C)."""

@@ -52,6 +52,12 @@ class Sampled:
         return torch.cat([self.half, -self.half, self.single])
 
     @property
+    def by_pairs(self) -> Tensor:
+        """The numbers of all candidates, each one's mirror image next to it."""
+        pairs = torch.arange(self.mirrored).reshape(2, -1).T.flatten()
+        return torch.cat([pairs, torch.arange(self.mirrored, len(self.costs.values))])
+
+    @property
     def mirrored(self) -> int:
         """2 P, the number of candidates drawn by chance."""
         return 2 * len(self.half)

@@ -51,7 +51,7 @@ class Quadratic:
             points: With shape (n, F).
             costs: With shape (n,).
             weights: Inverse noise variances up to a factor, with shape (n,).
-            axes: Along whose columns (F, F), of unit length, curvature may differ most.
+            axes: Columns (F, F) of unit length; along each, curvature may have its own value.
         """
         mean = (weights * costs).sum() / weights.sum()
         scale = ((weights * (costs - mean).square()).sum() / weights.sum()).sqrt() + TINY

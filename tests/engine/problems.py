@@ -41,3 +41,14 @@ def search(
     while optimizer.queries < queries:
         optimizer.tell(cost(optimizer.ask()))
     return optimizer
+
+
+def identity(size: int) -> Tensor:
+    """I in float64."""
+    return torch.eye(size).double()
+
+
+def symmetric(size: int, seed: int) -> Tensor:
+    """A random symmetric matrix, not definite."""
+    matrix = normal(size, size, seed=seed)
+    return matrix + matrix.T

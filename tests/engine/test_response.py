@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,20 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from casbo import Optimizer, orthonormal
+from casbo.covariance import Full, Statistics
+from casbo.rules import Setting, State
+from casbo.rules.proposals import Proposals
 from casbo.rules.recurrence import RIDGES, Recurrence, response_of
 from casbo.rules.response import Response
 from casbo.rules.surrogate import Quadratic
+from casbo.spaces import Layout
 
-from .problems import normal
-
-
-def identity(size: int) -> Tensor:
-    return torch.eye(size).double()
-
-
-def symmetric(size: int, seed: int) -> Tensor:
-    matrix = normal(size, size, seed=seed)
-    return matrix + matrix.T
+from .problems import identity, normal, symmetric
 
 
 @pytest.mark.parametrize("rows", [60, 9], ids=["determined", "fewer rows than coordinates"])
@@ -69,7 +66,7 @@ def test_whitened_samples_and_the_axes_of_their_own_coordinates() -> None:
 def walked(noise: Tensor, lags: int, gain: Tensor, *, turn: Tensor | None = None) -> Tensor:
     """Samples (n, K, F) of a recurrence with `lags` samples before; noise (n, K, m)."""
     F = gain.shape[1]
-    maps = [torch.eye(F).double() if turn is None else turn]
+    maps = [identity(F) if turn is None else turn]
     maps = [maps[0]] if lags == 1 else [2 * maps[0], -maps[0]]
     samples: list[Tensor] = []
     for k in range(noise.shape[1]):
@@ -83,7 +80,7 @@ def walked(noise: Tensor, lags: int, gain: Tensor, *, turn: Tensor | None = None
 def foretold(noise: Tensor, samples: Tensor, fresh: Tensor) -> Tensor:
     """What the response fitted to candidates says of fresh whitened noise, Sigma being I."""
     _, K, m = noise.shape
-    root = torch.eye(m).double().expand(K, m, m)
+    root = identity(m).expand(K, m, m)
     return response_of(noise, noise, samples, root).of(fresh.flatten(1))
 
 
@@ -104,11 +101,46 @@ def test_a_linear_recurrence_is_found_before_there_are_as_many_candidates_as_coo
 def test_multiples_of_the_noise_and_the_samples_before_are_found_from_eight(lags: int) -> None:
     """A random walk and a double integrator, as most samplers nearly are: 121 coordinates."""
     K, F = 6, 20
-    gain = 0.4 * torch.eye(F).double()
+    gain = 0.4 * identity(F)
     noise, fresh = normal(8, K, F, seed=3), normal(9, K, F, seed=4)
     truth = walked(fresh, lags, gain)
     found = foretold(noise, walked(noise, lags, gain), fresh)
     assert float((found - truth).norm() / truth.norm()) < 1e-3
+
+
+def test_a_mirror_image_is_not_held_out_without_its_pair() -> None:
+    """Sixty-four candidates of 192 coordinates: x(-z) would foretell x(z) to a direct model."""
+    optimizer, K, D = Optimizer(12, 16, 64, seed=1), 12, 16
+    gain = 0.4 * identity(D) + 0.02 * normal(D, D, seed=1)
+    x = walked(optimizer.ask(), 1, gain)
+    optimizer.tell(x.square().sum(2), x)
+    memory = Proposals.of(optimizer._state.memory)
+    fresh = normal(9, K, D, seed=2)
+    found = foretold(memory.noise, memory.samples, fresh)
+    truth = walked(fresh, 1, gain)
+    assert float((found - truth).norm() / truth.norm()) < 0.1
+
+
+@pytest.mark.parametrize("m", [3, 45], ids=["symmetric root", "another root"])
+def test_the_root_of_the_covariance_is_the_one_that_noise_is_coloured_with(m: int) -> None:
+    K, F, n = 2, 2, 400
+    start, seeds = Full.identity(K, m), range(3)
+    for seed in seeds:  # turned away from the identity, as a search turns it
+        vectors = normal(5, K, m, seed=seed)
+        weights = torch.full((5, K), 0.3).double()
+        start = start.updated(Statistics(vectors, weights, torch.zeros(K).double()), "covariance")
+    setting = Setting(Layout(K, m, tuple(range(K))), 20, K)
+    whitened, mean = normal(n, K, m, seed=7), normal(K, m, seed=8)
+    noise = mean + start.color(whitened)
+    gain = normal(m, F, seed=9)
+    samples = walked(noise, 1, gain)
+    state = State(mean, start, {})
+    proposals = replace(Proposals.start(setting), noise=noise, samples=samples)
+    found = proposals._response(state, setting, whitened, samples)
+    fresh = normal(9, K, m, seed=10)
+    truth = walked(mean + start.color(fresh), 1, gain)
+    error = (found.of(fresh.flatten(1)) - truth).norm() / truth.norm()
+    assert float(error) < 1e-3
 
 
 def test_a_response_through_a_hidden_state_is_found_directly() -> None:
@@ -117,7 +149,7 @@ def test_a_response_through_a_hidden_state_is_found_directly() -> None:
     slope = normal(K * m, K, F, seed=1)
     noise = normal(90, K, m, seed=2)
     samples = torch.einsum("nc,csf->nsf", noise.flatten(1), slope)
-    root = torch.eye(m).double().expand(K, m, m)
+    root = identity(m).expand(K, m, m)
     found = response_of(noise, noise, samples, root)
     torch.testing.assert_close(found.slope, slope, rtol=1e-4, atol=1e-4)
 
@@ -152,7 +184,7 @@ def test_whatever_is_told_a_recurrence_has_its_shapes(
     assert all(one.of(noise).shape == samples.shape for one in found)
     if scale < 1e200:
         assert all(bool(one.of(noise).isfinite().all()) for one in found)
-    root = torch.eye(m).double().expand(K, m, m)
+    root = identity(m).expand(K, m, m)
     response = response_of(noise, noise, samples, root)
     assert response.slope.shape == (K * m, K, F)
     if scale < 1e200:
@@ -164,7 +196,7 @@ def test_a_bowl_at_the_end_of_a_double_integrator_is_found_within_two_hundred_qu
     target = normal(D, seed=1)
     optimizer, best = Optimizer(K, D, N, seed=2), []
     for _ in range(10):
-        x = walked(optimizer.ask().double(), 2, 0.2 * torch.eye(D).double())
+        x = walked(optimizer.ask().double(), 2, 0.2 * identity(D))
         costs = (x - target).square().sum(2)
         best.append(float(costs.sum(1).min()))
         optimizer.tell(costs, x)

@@ -10,16 +10,7 @@ from hypothesis import strategies as st
 from casbo.covariance import minimum_in_ball
 from casbo.rules.surrogate import Quadratic
 
-from .problems import normal
-
-
-def identity(size: int) -> torch.Tensor:
-    return torch.eye(size).double()
-
-
-def symmetric(size: int, seed: int) -> torch.Tensor:
-    matrix = normal(size, size, seed=seed)
-    return matrix + matrix.T
+from .problems import identity, normal, symmetric
 
 
 @pytest.mark.parametrize("size", [1, 3, 6])
