@@ -18,7 +18,7 @@ from torch import Tensor
 
 from casbo.covariance import minimum_in_ball
 from casbo.credit import Costs
-from casbo.rules.base import Setting, State
+from casbo.rules.base import TINY, Setting, State
 from casbo.rules.recurrence import response_of
 from casbo.rules.remembered import Remembered
 from casbo.rules.response import Response
@@ -108,6 +108,8 @@ class Proposals(Remembered):
         found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
         for row, chosen in enumerate(self._windows(points)):
             costs = self.costs.flatten()[chosen]
+            costs = costs - costs.mean()
+            costs = costs / costs.abs().mean().clamp_min(TINY)  # a score's unit is not to matter
             ranks = costs.argsort().argsort() / len(costs)
             weights = (-RANK_DECAY * ranks).exp()
             quadratic = Quadratic.through(points[chosen], costs, weights, axes)
