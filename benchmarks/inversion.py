@@ -6,9 +6,10 @@
     python benchmarks/inversion.py --out build/inversion --memory # peak memory, in processes of their own
 
 On the small text-to-image world of casbo_images, for concepts that no single word names (or, with
-``--concepts unnamed``, that no words name), four pictures each: the published procedure (pycma, population 20, sigma 1, unscaled PCA with the mean, fresh noise for every candidate,
-nearly uniform start, best of the last iteration), ours, textual inversion by gradients (a step counted
-as three forwards), and the start. One JSON line for each concept, seed and method in
+``--concepts unnamed``, that no words name), four pictures each: the published procedure (pycma,
+population 20, sigma 1, unscaled PCA with the mean, fresh noise for every candidate, nearly uniform
+start, best of the last iteration), ours, textual inversion by gradients (a step counted as three
+forwards), and the start. One JSON line for each concept, seed and method in
 ``results.jsonl``; what is there is not run again. ``grids/`` holds pictures: six plain, six in contexts.
 """
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import json_lines
 import numpy as np
 import torch
 from inversion_figure import draw
@@ -49,6 +51,8 @@ from casbo_inversion.objective import normal
 from casbo_inversion.pictures import grid, png_bytes
 
 METHODS = ("start", "published", "ours", "gradient")
+#: What tells the runs of a file apart, and what a line of it is.
+KEYS, RUN = ("concept", "seed", "method", "budget", "vectors"), "a run of this benchmark"
 FIGURES = ("loss", "clip_i", "agreement", "placed", "agreement_in_context")
 PUBLISHED_TIMESTEPS, PUBLISHED_POPULATION = 5, 20
 #: Settings of ours that the command line may change.
@@ -232,8 +236,7 @@ def run(options: argparse.Namespace, setup: Setup) -> None:
     results = options.out / "results.jsonl"
     grids = options.out / "grids"
     grids.mkdir(parents=True, exist_ok=True)
-    keys = ("concept", "seed", "method", "budget", "vectors")
-    done = {tuple(row.get(key) for key in keys) for row in read(results)}
+    done = {tuple(row[key] for key in KEYS) for row in json_lines.read(results, set(KEYS), RUN)}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.concepts:
             concept = Concept.drawn(name, seed)
@@ -253,20 +256,8 @@ def run(options: argparse.Namespace, setup: Setup) -> None:
                 given = [*concept.training, *concept.held_out][:12]
                 (grids / f"{stem}-given.png").write_bytes(png_bytes(grid(given, 12)))
                 (grids / f"{stem}-{method}.png").write_bytes(png_bytes(grid(pictures, 12)))
-                with results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+                json_lines.append(results, row)
                 print(json.dumps(row), flush=True)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a results file; a last line cut short is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> str:
@@ -377,7 +368,8 @@ def main() -> None:
         draw(options.figure, options.out / "grids", options.concepts, options.first_seed, shown)
         return
     if options.tables:
-        print(tables(read(options.out / "results.jsonl")))
+        rows = json_lines.read(options.out / "results.jsonl", set(KEYS), RUN)
+        print(tables(list(rows)))
         return
     if options.memory:
         memory(options)

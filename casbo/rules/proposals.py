@@ -99,10 +99,11 @@ class Proposals(Remembered):
 
         A model that breaks down, on samples or costs too large to square, proposes the mean.
         """
-        near = self._whitened(state)
+        away = self.noise.to(state.mean) - state.mean
+        near = state.covariance.whiten(away).double().cpu()
         rows = min(LARGEST_RESPONSE, 2 * near[0].numel() + 20, len(near))
         samples = self.samples - self.samples[:NEWEST, -1].mean(0)
-        response = self._response(state, setting, near[:rows], samples[:rows])
+        response = _response(state, setting, away[:rows], near[:rows], samples[:rows])
         unit, axes = response.whitening()
         response, points = response.times(unit), samples.flatten(0, 1) @ unit
         found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
@@ -118,21 +119,6 @@ class Proposals(Remembered):
                 reach = float(self.radius[row]) * math.sqrt(near[0].numel())
                 found[row] = minimum_in_ball(model.gradient, model.hessian, reach)
         return found.reshape(COUNT, *near.shape[1:]).to(state.mean)
-
-    def _response(self, state: State, setting: Setting, near: Tensor, samples: Tensor) -> Response:
-        """How samples (n, S, F) answer to whitened noise (n, R, m)."""
-        n, R, m = near.shape
-        if not 1 < setting.steps == R == samples.shape[1]:
-            return Response.through(near.flatten(1), samples)
-        # every step has its own draw, and a sample after it
-        away = (self.noise[:n].to(state.mean) - state.mean).double().cpu()
-        unit = torch.eye(m).to(state.mean)[:, None].expand(m, R, m)
-        root = state.covariance.color(unit).double().cpu().transpose(0, 1)
-        return response_of(near, away, samples, root)
-
-    def _whitened(self, state: State) -> Tensor:
-        away = self.noise.to(state.mean) - state.mean
-        return state.covariance.whiten(away).double().cpu()
 
     def _windows(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Which points each proposal's model is fitted to."""
@@ -220,3 +206,16 @@ class Proposals(Remembered):
             samples=torch.cat([samples, self.samples])[:most],
             costs=torch.cat([costs, self.costs])[:most],
         )
+
+
+def _response(
+    state: State, setting: Setting, away: Tensor, near: Tensor, samples: Tensor
+) -> Response:
+    """How samples (n, S, F) answer to noise: u - mu, and the same whitened, both (n, R, m)."""
+    _, R, m = near.shape
+    if not 1 < setting.steps == R == samples.shape[1]:
+        return Response.through(near.flatten(1), samples)
+    # every step has its own draw, and a sample after it
+    unit = torch.eye(m).to(state.mean)[:, None].expand(m, R, m)
+    root = state.covariance.color(unit).double().cpu().transpose(0, 1)
+    return response_of(near, away.double().cpu(), samples, root)

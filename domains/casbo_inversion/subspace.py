@@ -71,8 +71,8 @@ class PcaSubspace(TokenSubspace):
 
     With scale 1, a standard normal x moves a token as far, and in such directions, as words differ
     from one another. What a model needs to draw a new concept often lies farther out, hence the
-    default (docs/inversion.md). Two tables are joined side by side, each divided by its own spread, so that neither
-    encoder's axes drown the other's.
+    default (docs/inversion.md). Two tables are joined side by side, each divided by its own spread,
+    so that neither encoder's axes drown the other's.
 
     Arguments:
         coordinates: m.

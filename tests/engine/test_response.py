@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +11,7 @@ from torch import Tensor
 from casbo import Optimizer, orthonormal
 from casbo.covariance import Full, Statistics
 from casbo.rules import Setting, State
-from casbo.rules.proposals import Proposals
+from casbo.rules.proposals import Proposals, _response
 from casbo.rules.recurrence import RIDGES, Recurrence, response_of
 from casbo.rules.response import Response
 from casbo.rules.surrogate import Quadratic
@@ -131,12 +129,10 @@ def test_the_root_of_the_covariance_is_the_one_that_noise_is_coloured_with(m: in
         start = start.updated(Statistics(vectors, weights, torch.zeros(K).double()), "covariance")
     setting = Setting(Layout(K, m, tuple(range(K))), 20, K)
     whitened, mean = normal(n, K, m, seed=7), normal(K, m, seed=8)
-    noise = mean + start.color(whitened)
+    away = start.color(whitened)
     gain = normal(m, F, seed=9)
-    samples = walked(noise, 1, gain)
-    state = State(mean, start, {})
-    proposals = replace(Proposals.start(setting), noise=noise, samples=samples)
-    found = proposals._response(state, setting, whitened, samples)
+    samples = walked(mean + away, 1, gain)
+    found = _response(State(mean, start, {}), setting, away, whitened, samples)
     fresh = normal(9, K, m, seed=10)
     truth = walked(mean + start.color(fresh), 1, gain)
     error = (found.of(fresh.flatten(1)) - truth).norm() / truth.norm()
