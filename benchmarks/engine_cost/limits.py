@@ -7,10 +7,9 @@ N / 2 draws of mirrored pairs, or N, and the path.
 
 *Cheapest*, the best way we know:
 
-- `Full` with pooling (m <= 128): the moments of every Gaussian and their mean, whitened back; two
-  Cholesky decompositions (whether eigenvalues have to be clipped, and the update's root); root and
-  inverse times that root. `Full` in more coordinates: QR of J columns, eigenvalues of J x J, and
-  the rank-J change of root and inverse in place.
+- `Full` with pooling (m <= 128): the moments of every Gaussian and their mean, whitened back; one
+  Cholesky decomposition; root and inverse times that root. `Full` in more coordinates: QR of J
+  columns, eigenvalues of J x J, and the rank-J change of root and inverse in place.
 - `LowRank`: the Gram matrix of r + J columns, Cholesky and eigenvalues of that size, one product
   for the new directions.
 
@@ -92,9 +91,8 @@ def _pooled(case: Case, draws: int) -> Iteration:
     def iteration() -> None:
         x = z @ root.mT
         one @ root.mT, one @ inverse.mT
-        own, mean = z.mT @ (weights * z), (x.mT @ (weights * x)).mean(0)
-        inner = own + inverse @ mean @ inverse.mT + unit
-        torch.linalg.cholesky_ex(inner - 0.1 * unit)
+        mean = x.flatten(0, 1).T @ (weights * x).flatten(0, 1)
+        inner = z.mT @ (weights * z) + inverse @ mean @ inverse.mT + unit
         lower = torch.linalg.cholesky(inner)
         torch.bmm(root, lower, out=out)
         torch.linalg.solve_triangular(lower, inverse, upper=False)

@@ -32,15 +32,22 @@ def symmetric(matrix: Tensor) -> Tensor:
 def clipped(inner: Tensor) -> Tensor:
     """A with shape (G, n, n), its eigenvalues clipped from below: Eq. (7).
 
-    One Cholesky decomposition finds out whether there is anything to clip. Eigenvalues that
-    rounding could make negative are clipped too.
+    Trace and Frobenius norm, or else one Cholesky decomposition, find out whether there is
+    anything to clip. Eigenvalues that rounding could make negative are clipped too.
     """
     inner = symmetric(inner)
-    _, failures = torch.linalg.cholesky_ex(plus_identity(inner, -SMALLEST_FACTOR))
-    rounding = inner.shape[-1] * torch.finfo(inner.dtype).eps
-    largest = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
-    if not bool((failures.bool() | (largest * rounding > SMALLEST_FACTOR)).any()):
-        return inner
+    n = inner.shape[-1]
+    trace = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
+    rounding = n * torch.finfo(inner.dtype).eps
+    if bool((trace * rounding <= SMALLEST_FACTOR).all()):
+        # no eigenvalue lies further below their mean: Samuelson, J. Am. Stat. Assoc. 63, 1968
+        around = inner.square().sum((1, 2)) - trace.square() / n
+        least = trace / n - ((n - 1) / n * around).clamp_min(0).sqrt()
+        if bool((least > 2 * SMALLEST_FACTOR).all()):
+            return inner
+        _, failures = torch.linalg.cholesky_ex(plus_identity(inner, -SMALLEST_FACTOR))
+        if not bool(failures.any()):
+            return inner
     eigenvalues, vectors = torch.linalg.eigh(inner)
     floor = (eigenvalues[:, -1:] * rounding).clamp_min(SMALLEST_FACTOR)
     return symmetric((vectors * eigenvalues.maximum(floor)[:, None, :]) @ vectors.mT)

@@ -187,8 +187,8 @@ class Full(Covariance):
         moment = z.mT @ (c * z)
         if statistics.pooling:
             x = self.color(vectors).transpose(0, 1)
-            back = self.inverse / self._deviation
-            pooled = back @ (x.mT @ (c * x)).mean(0) @ back.mT
+            mean = x.flatten(0, 1).T @ (c / len(c) * x).flatten(0, 1)
+            pooled = (self.inverse / self.variance[:, None, None] @ mean) @ self.inverse.mT
             moment = torch.lerp(moment, pooled, statistics.pooling)
         return plus_identity(moment, 1 + statistics.shift)
 

@@ -35,8 +35,8 @@ def signal(odd: Tensor, draws: Tensor) -> Tensor:
     odd = odd / torch.where(size > 0, size, torch.ones_like(size))
     by_draw = draws.transpose(0, 1)
     gram = (by_draw @ by_draw.mT).double().cpu()  # (R, P, P): never (R, K, m)
-    length = torch.einsum("pk,rpq,qk->rk", odd, gram, odd)
-    own = torch.einsum("pk,rp->rk", odd.square(), gram.diagonal(dim1=1, dim2=2))
+    length = (odd * (gram @ odd)).sum(1)
+    own = gram.diagonal(dim1=1, dim2=2) @ odd.square()
     return (length - own) / max(pairs * (pairs - 1), 1)  # Eq. (22)
 
 
