@@ -100,6 +100,9 @@ PROBLEMS = {
     "linear-noisy": Problem("linear, as much noise as signal", "linear", noise=1.0),
     "summed": Problem("linear in the summed noise of all steps", "summed"),
     "quadratic": Problem(f"quadratic in {RANK} directions", "quadratic"),
+    "quadratic-noisy": Problem(
+        f"quadratic in {RANK} directions, as much noise as signal", "quadratic", noise=1.0
+    ),
 }
 
 

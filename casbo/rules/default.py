@@ -23,13 +23,14 @@ from casbo.rules.base import TINY, Rule, Setting, State, by_gaussian, check_opti
 from casbo.rules.proposals import Proposals
 from casbo.rules.relevance import RATE, signal, wiener
 from casbo.rules.sampled import Sampled
-from casbo.rules.step_size import StepSize
+from casbo.rules.signal_share import SignalShare, explored_share
+from casbo.rules.step_size import FULL_SUCCESS, StepSize
 from casbo.spaces import Layout
 
 #: Coordinates of one Gaussian above which noise stays on its shell unless told otherwise.
 LARGEST_FREE = 512
-#: Steps of the mean are so many times longer on the shell, where only its direction counts.
-SHELL_STEP = 1.5
+#: Steps of the mean on the shell, where only its direction counts: longest, and without signal.
+LONGEST_STEP, SHORTEST_STEP = 1.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,12 @@ class Default(Rule):
         return {
             "path": torch.zeros_like(like),
             "signal": torch.zeros(setting.layout.draws, setting.steps, dtype=torch.float64),
-            **StepSize.start(setting.population).tensors(),
+            **(
+                StepSize.start(setting.population).tensors()
+                if self.mirrors(setting)
+                else StepSize.start(setting.population, FULL_SUCCESS).tensors()
+                | SignalShare.start().tensors()
+            ),
             **(Proposals.start(setting).tensors() if self.uses_samples(setting) else {}),
         }
 
@@ -164,10 +170,20 @@ class Default(Rule):
         path, statistics = self._statistics(
             state, setting, seen, step=step, signed=signed, ranked=ranked
         )
-        mean = state.mean + (1.0 if self.mirrors(setting) else SHELL_STEP) * step
-        sizes, change = self._sizes(state, seen, setting, mean=mean, credit=credit)
+        memory = {"path": path, "signal": signal_}
+        if self.mirrors(setting):
+            mean = state.mean + step
+            sizes, change = self._sizes(state, seen, setting, credit)
+        else:
+            shares, sizes, reliability = self._reliability(state, costs)
+            length = SHORTEST_STEP + (LONGEST_STEP - SHORTEST_STEP) * reliability  # Eq. (49)
+            mean = state.mean + length * step
+            # the second moment before rescaling stays at least that of N(0, I)
+            inside = math.sqrt(max(0.0, 1 - float(mean.square().mean())))
+            sizes, change = sizes.by_success(reliability, (max(self.sigma_floor, inside), 1.0))
+            memory |= shares.tensors()
         covariance = state.covariance.updated(statistics, "covariance").scaled(change)  # Eq. (32)
-        memory = {"path": path, "signal": signal_, **sizes.tensors()}
+        memory |= sizes.tensors()
         if proposals is not None:
             proposals, outstanding = proposals.updated(state, seen)
             mean = mean if outstanding is None else outstanding  # Eq. (44)
@@ -179,18 +195,23 @@ class Default(Rule):
         return State(mean, covariance, memory)
 
     def _sizes(
-        self, state: State, seen: Sampled, setting: Setting, *, mean: Tensor, credit: Tensor
+        self, state: State, seen: Sampled, setting: Setting, credit: Tensor
     ) -> tuple[StepSize, float]:
         """The next step size, and the factor on sigma."""
-        sizes = StepSize.of(state.memory)
-        if not self.mirrors(setting):
-            # the second moment before rescaling stays at least that of N(0, I)
-            inside = math.sqrt(max(0.0, 1 - float(mean.square().mean())))
-            return sizes.by_success(seen.costs, (max(self.sigma_floor, inside), 1.0))  # Eq. (45)
         ceiling = math.inf if self.sigma_ceiling is None else self.sigma_ceiling
         mass = RankWeights.of(setting.population).signed_mass
         chance = credit[: seen.mirrored]
-        return sizes.updated(seen.half, chance, seen.by_chance, mass, (self.sigma_floor, ceiling))
+        limits = (self.sigma_floor, ceiling)
+        return StepSize.of(state.memory).updated(seen.half, chance, seen.by_chance, mass, limits)
+
+    @staticmethod
+    def _reliability(state: State, costs: Costs) -> tuple[SignalShare, StepSize, float]:
+        """On the shell: what is remembered next, and how far costs are to be trusted, Eq. (48)."""
+        explored = explored_share(state)
+        usable = costs.values.sum(1)[~costs.failed]
+        shares = SignalShare.of(state.memory).updated(explored, usable)
+        sizes = StepSize.of(state.memory).judged(costs)
+        return shares, sizes, max(shares.at(explored), sizes.success_share)
 
     @staticmethod
     def _credit(state: State, seen: Sampled, setting: Setting) -> tuple[Tensor, Tensor]:

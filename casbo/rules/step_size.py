@@ -25,6 +25,8 @@ LOG_CHANGE_LIMIT = 0.15
 LINEARITY_RATE = 0.1
 SUCCESS_RATE = 0.3
 SUCCESS_TARGET = 0.25
+#: A straight score without noise gives more than this.
+FULL_SUCCESS = 0.4
 SMALLEST_THRESHOLD = 1.25
 RELIABILITY_RATE = 0.1
 #: The share of linear signal is 1 before it is measured, with this variance.
@@ -53,11 +55,11 @@ class StepSize(Remembered):
     prefix: ClassVar[str] = "step"
 
     @classmethod
-    def start(cls, population: int) -> StepSize:
+    def start(cls, population: int, success: float = 0.0) -> StepSize:
         """Before the first population of N candidates."""
         zero = torch.zeros((), dtype=torch.float64)
         previous = torch.full((population,), torch.nan, dtype=torch.float64)
-        return cls(zero + 1, zero, zero, zero, previous)
+        return cls(zero + 1, zero + success, zero, zero, previous)
 
     def updated(
         self, draws: Tensor, credit: Tensor, costs: Costs, mass: float, limits: tuple[float, float]
@@ -77,9 +79,20 @@ class StepSize(Remembered):
         judged = replace(self, linear=linear)._judged(costs, SUCCESS_TARGET * reliability**0.25)
         return judged._times(0.5 * straight * math.sqrt(reliability), limits)
 
-    def by_success(self, costs: Costs, limits: tuple[float, float]) -> tuple[StepSize, float]:
-        """The same without pairs, from success alone."""
-        return self._judged(costs, SUCCESS_TARGET)._times(0.0, limits)
+    def judged(self, costs: Costs) -> StepSize:
+        """The same with one more population, without pairs: success is averaged as it is."""
+        return self._judged(costs, 0.0)
+
+    @property
+    def success_share(self) -> float:
+        """How much of the success that a score without noise allows there is, in [0, 1]."""
+        return min(max(float(self.success) / FULL_SUCCESS, 0.0), 1.0)
+
+    def by_success(
+        self, reliability: float, limits: tuple[float, float]
+    ) -> tuple[StepSize, float]:
+        """The next state and the factor on sigma, from what `judged` has averaged, Eq. (45)."""
+        return self._times(-0.5 * SUCCESS_TARGET * reliability, limits)
 
     def _judged(self, costs: Costs, target: float) -> StepSize:
         """With the population compared with the one before it."""
