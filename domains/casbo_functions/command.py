@@ -11,13 +11,21 @@ import typer
 
 from casbo.domains import Domain, Problem
 from casbo.errors import CasboError
+from casbo.settings import stated
 
 if TYPE_CHECKING:
     from casbo.result import Result
 
 Function = Annotated[
-    str | None, typer.Argument(help="A test function; `casbo functions --list` names them.")
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="A test function, or a whole problem such as sphere/mixture/cumulative/10x5; "
+        "`casbo functions --list` names them.",
+    ),
 ]
+#: The options that a whole problem's name stands for.
+NAMED = ("dynamics", "dim", "steps", "cumulative", "noise", "failures")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +45,12 @@ domain = Domain(name="functions", register=register, rebuild=rebuild)
 
 
 def functions(
+    context: typer.Context,
     function: Function = None,
     *,
-    list_: Annotated[bool, typer.Option("--list", help="List functions and dynamics.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List functions, dynamics, sizes and variants.")
+    ] = False,
     dynamics: Annotated[str, typer.Option(help="How noise becomes samples.")] = "rotation",
     dim: Annotated[int, typer.Option(min=1, help="Coordinates of a sample.")] = 10,
     steps: Annotated[int, typer.Option(min=1, help="Noise steps.")] = 5,
@@ -67,20 +78,18 @@ def functions(
         raise CasboError(
             "Expected the name of a test function; `casbo functions --list` names them."
         )
-    _check_suffix(plot)
+    if "/" in function:
+        options = _named(function, context)
+    else:
+        options = {"function": function, **{name: context.params[name] for name in NAMED}}
+    options["seed"] = problem_seed
     from .problems import sequential_problem
 
-    options: dict[str, Any] = {
-        "function": function,
-        "dynamics": dynamics,
-        "dim": dim,
-        "steps": steps,
-        "cumulative": cumulative,
-        "noise": noise,
-        "failures": failures,
-        "seed": problem_seed,
-    }
     problem = sequential_problem(**options)  # first: it refuses what cannot be
+    if plot is not None:
+        from .plot import check_target
+
+        check_target(plot)
 
     from casbo.steering import steer
 
@@ -142,9 +151,10 @@ def summary(options: Mapping[str, Any], queries: int, best: float, plain: float)
 
 
 def listing() -> str:
-    """Names of functions and dynamics, as text."""
+    """Names of functions and dynamics, sizes and variants, as text."""
     from .functions import FORMULAS
     from .problems import ROLLOUTS
+    from .suite import FAILURES, NOISE, SIZES, SUITES
 
     width = max(map(len, (*FORMULAS, *ROLLOUTS)))
     functions_ = [
@@ -153,10 +163,28 @@ def listing() -> str:
         for name, f in FORMULAS.items()
     ]
     dynamics_ = [f"  {name:<{width}}  {meaning}" for name, meaning in ROLLOUTS.items()]
-    return "\n".join(["functions", *functions_, "dynamics (--dynamics)", *dynamics_])
+    return "\n".join(
+        [
+            "functions; the minimum of each is 0, at a place that --problem-seed draws",
+            *functions_,
+            "dynamics (--dynamics)",
+            *dynamics_,
+            f"whole problems: function/dynamics/score/DxK, {len(SUITES['full']())} of them",
+            "  score     terminal, cumulative",
+            f"  DxK       {', '.join(f'{dim}x{steps}' for dim, steps in SIZES)}",
+            f"  variants  /noise-{NOISE:g}, /failures-{FAILURES:g} behind the size",
+            f"  such as   sphere/mixture/cumulative/10x5/noise-{NOISE:g}",
+        ]
+    )
 
 
-def _check_suffix(plot: Path | None) -> None:
-    """Refuse a picture format before any query is spent."""
-    if plot is not None and plot.suffix not in {".svg", ".png", ".pdf"}:
-        raise CasboError(f"Expected --plot to end in .svg, .png or .pdf, got {plot.name!r}.")
+def _named(name: str, context: typer.Context) -> dict[str, Any]:
+    """The options that a whole problem's name stands for."""
+    from .suite import ProblemSpec
+
+    if given := [option for option in NAMED if option in stated(context)]:
+        raise CasboError(
+            f"Expected {name!r} without --{given[0]}: the name says it. Take the function alone "
+            "to choose it."
+        )
+    return ProblemSpec.named(name).options()

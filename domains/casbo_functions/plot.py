@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from casbo.atomic import write_atomically
+from casbo.errors import CasboError
 from casbo.records import QUANTILES, Record
 
 if TYPE_CHECKING:
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Costs below this are drawn as this: a logarithmic axis has no 0.
 FLOOR = 1e-14
+SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def plot_cost(
@@ -27,10 +32,12 @@ def plot_cost(
         path: Where to write; its suffix (.svg, .png, .pdf) is the format.
         title: Written above.
         plain_best: The least cost of as many unsteered samples, drawn as a line.
+
+    Raises:
+        RunFolderError: When the file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.subplots()
     _draw(axes, history)
@@ -43,8 +50,26 @@ def plot_cost(
     axes.set_ylabel("cost above the minimum")
     axes.set_title(title, fontsize="medium")
     axes.legend(frameon=False)
-    figure.savefig(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:])
+    write_atomically(path, picture.getvalue())
     return path
+
+
+def check_target(path: Path) -> None:
+    """Make the folder of a picture that is to be drawn later.
+
+    Raises:
+        CasboError: When it cannot be made, or the suffix is of no known format.
+    """
+    if path.suffix not in SUFFIXES:
+        raise CasboError(f"Expected --plot to end in {', '.join(SUFFIXES)}, got {path.name!r}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CasboError(f"Expected a folder to write {path} to, but: {error}.") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise CasboError(f"Expected --plot to name a file that can be written, got {path}.")
 
 
 def _draw(axes: Axes, history: Sequence[Record]) -> None:

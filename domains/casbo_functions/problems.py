@@ -31,6 +31,9 @@ ROLLOUTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+#: Seeds of the parts are a little larger, and torch takes 64 bits.
+LARGEST_SEED = 2**62
+
 
 @dataclass(frozen=True)
 class SequentialProblem:
@@ -86,8 +89,11 @@ def sequential_problem(
         seed: Draws the optimum, the system and the scorer's faults.
 
     Raises:
-        CasboError: For an unknown name, or sizes that the function or the system does not have.
+        CasboError: For an unknown name, sizes that the function or the system does not have, or
+            a seed outside 0 to 2^62.
     """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise CasboError(f"Expected a problem's seed between 0 and 2^62, got {seed}.")
     if dynamics not in ROLLOUTS:
         raise CasboError(f"Expected dynamics among {', '.join(ROLLOUTS)}; got {dynamics!r}.")
     scorer = FunctionScorer(ShiftedFunction(function, dim, seed), noise, failures, seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from casbo.errors import CasboError
 
@@ -90,20 +91,23 @@ class ProblemSpec:
             float(parts["failures"] or 0),
         )
 
+    def options(self) -> dict[str, Any]:
+        """All that `sequential_problem` takes, but for the seed."""
+        scored = self.steps if self.cumulative else 1
+        return {
+            "function": self.function,
+            "dynamics": self.dynamics,
+            "dim": self.dim,
+            "steps": self.steps,
+            "cumulative": self.cumulative,
+            "noise": self.noise,
+            # a candidate fails with any of its scored samples, and the share is of candidates
+            "failures": 1 - (1 - self.failures) ** (1 / scored),
+        }
+
     def problem(self, seed: int) -> SequentialProblem:
         """The problem itself, its optimum, system and faults drawn under a seed."""
-        scored = self.steps if self.cumulative else 1
-        return sequential_problem(
-            self.function,
-            dynamics=self.dynamics,
-            dim=self.dim,
-            steps=self.steps,
-            cumulative=self.cumulative,
-            noise=self.noise,
-            # a candidate fails with any of its scored samples, and the share is of candidates
-            failures=1 - (1 - self.failures) ** (1 / scored),
-            seed=seed,
-        )
+        return sequential_problem(**self.options(), seed=seed)
 
 
 def full_suite() -> tuple[ProblemSpec, ...]:

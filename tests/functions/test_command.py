@@ -11,6 +11,7 @@ import pytest
 from casbo.cli import run
 from casbo_functions import FORMULAS, ROLLOUTS
 from casbo_functions.command import domain
+from casbo_functions.suite import SIZES, ProblemSpec
 
 SMALL = ["--dim", "4", "--steps", "3", "--queries", "400", "--population", "20"]
 
@@ -28,6 +29,7 @@ def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["functions", "--list"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in (*FORMULAS, *ROLLOUTS))
+    assert all(f"{dim}x{steps}" in printed for dim, steps in SIZES)
 
 
 @pytest.mark.parametrize("dynamics", ROLLOUTS)
@@ -79,6 +81,32 @@ def test_a_picture_where_it_is_asked_for(tmp_path: Path) -> None:
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_folder_is_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "cost.svg"
+    target.mkdir()
+    assert run(["functions", "sphere", *SMALL, "--plot", str(target)]) == 2
+    assert "a file that can be written" in capsys.readouterr().err
+
+
+def test_a_whole_problem_by_its_name(tmp_path: Path) -> None:
+    """The name and the options that it stands for are the same run."""
+    name = "sphere/linear-tanh/cumulative/4x3/noise-0.1/failures-0.1"
+    spec = ProblemSpec.named(name)
+    spent = ["--queries", "200", "--population", "20"]
+    assert run(["functions", name, *spent, "--out", str(tmp_path / "named")]) == 0
+    options = spec.options()
+    named = ["--dynamics", "linear-tanh", "--dim", "4", "--steps", "3", "--cumulative"]
+    faults = ["--noise", "0.1", "--failures", repr(options["failures"])]
+    out = str(tmp_path / "told")
+    assert run(["functions", "sphere", *named, *faults, *spent, "--out", out]) == 0
+    first, second = (
+        json.loads((tmp_path / folder / "config.json").read_text())["domain"]
+        for folder in ("named", "told")
+    )
+    assert first == second
+    assert first["options"] == {**options, "seed": 0}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -88,7 +116,12 @@ def test_a_picture_where_it_is_asked_for(tmp_path: Path) -> None:
         (["rosenbrock", "--dim", "1"], "at least 2 coordinates"),
         (["sphere", "--dynamics", "mixture", "--steps", "1"], "at least 2 steps"),
         (["sphere", "--failures", "1.5"], "share of failures"),
-        (["sphere", "--plot", "cost.gif"], ".svg, .png or .pdf"),
+        (["sphere", "--plot", "cost.gif"], ".svg, .png, .pdf"),
+        (["sphere", "--plot", "/proc/none/cost.svg"], "a folder to write"),
+        (["sphere", "--problem-seed", "9" * 23], "between 0 and 2^62"),
+        (["sphere", "--problem-seed", "-1"], "between 0 and 2^62"),
+        (["sphere/mixture/10x5"], "function/dynamics/terminal or cumulative/DxK"),
+        (["sphere/identity/terminal/10x5", "--dim", "4"], "without --dim"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
