@@ -12,7 +12,7 @@ from casbo.atomic import write_atomically
 from casbo.errors import CasboError
 
 from ..command_line import exit_code, positive
-from .cases import CASES, GROWTH, PEER_CASES, Case
+from .cases import CASES, GROWTH, MODEL_CASES, PEER_CASES, Case
 from .measurement import PEERS, in_process
 from .report import cost_table, draw, peer_table
 
@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
         "--blocks", type=positive, default=4, help="of iterations; the least mean counts"
     )
     top.add_argument("--peers", action="store_true", help="measure peers too")
+    top.add_argument(
+        "--models", action="store_true", help="instead, the sizes at which a model proposes"
+    )
     top.add_argument("--limit", type=float, default=60.0, help="seconds for one peer at one size")
     top.add_argument("--out", type=Path, help="a JSON file of all numbers")
     top.add_argument(
@@ -45,9 +48,10 @@ def parser() -> argparse.ArgumentParser:
 def measure(options: argparse.Namespace) -> None:
     """All measurements asked for, one process after the other."""
     measured = []
-    for case in (case for case in CASES if case.dim <= options.largest):
+    cases = MODEL_CASES if options.models else CASES
+    for case in (case for case in cases if case.dim <= options.largest):
         found = _measured(case, options.blocks) | in_process("weight", case)
-        if options.peers and case in PEER_CASES:
+        if options.peers and (options.models or case in PEER_CASES):
             found["peers"] = {
                 name: in_process("peer", case, name, options.limit / 2, limit=options.limit)
                 for name in PEERS

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from casbo import Optimizer
 
@@ -24,6 +25,8 @@ class Case:
         population: N.
         rank: Of a covariance of low rank.
         dtype: "float64" or "float32".
+        samples: What is told beside the scores: "none", "terminal" (the final samples, the summed
+            noise) or "cumulative" (the samples after every step).
     """
 
     covariance: str
@@ -32,12 +35,14 @@ class Case:
     population: int
     rank: int = RANK
     dtype: str = "float64"
+    samples: str = "none"
 
     @property
     def title(self) -> str:
         """As tables name it."""
         kind = "Full" if self.covariance == "full" else f"LowRank({self.rank})"
-        return f"`{kind}`, D = {self.dim:,}, K = {self.steps}, N = {self.population}"
+        told = "" if self.samples == "none" else f", {self.samples} samples told"
+        return f"`{kind}`, D = {self.dim:,}, K = {self.steps}, N = {self.population}{told}"
 
     @property
     def population_bytes(self) -> int:
@@ -57,6 +62,13 @@ class Case:
             **options,
         )
 
+    def told(self, noise: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores of a population (N, K, D) that search the point 1, and the samples told."""
+        if self.samples == "none":
+            return (noise[:, :, :8] - 1).square().sum(-1).double(), None
+        samples = noise.cumsum(1) if self.samples == "cumulative" else noise.sum(1)
+        return (samples - 1).square().sum(-1).double(), samples
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return asdict(self)
@@ -71,6 +83,12 @@ CASES = [
 ]
 #: The sizes that peers are measured at.
 PEER_CASES = [case for case in CASES if case.covariance == "low_rank" or case.population == 20]
+#: Where samples of few coordinates are told, and a model proposes candidates.
+MODEL_CASES = [
+    replace(FULL, dim=dim, steps=steps, samples=samples)
+    for dim, steps in ((10, 5), (20, 10), (50, 10), (100, 5))
+    for samples in ("terminal", "cumulative")
+]
 #: What the figure varies, one at a time, and around which sizes.
 GROWTH: dict[str, list[Case]] = {
     "D": [

@@ -84,7 +84,11 @@ def _factor(case: Case, draws: int) -> Iteration:
 def _pooled(case: Case, draws: int) -> Iteration:
     K, D, J = case.steps, case.dim, draws + 1
     root, inverse = _root(case), _root(case)
-    z, one, weights = _normal(case, K, J, D), _normal(case, K, 1, D), _normal(case, K, J, 1) / D**2
+    z, one, weights = (
+        _normal(case, K, J, D),
+        _normal(case, K, 1, D),
+        _normal(case, K, J, 1).abs() / D**2,
+    )
     unit = torch.eye(D, dtype=z.dtype)
     out = torch.empty_like(root)
 
@@ -104,7 +108,11 @@ def _decomposed(case: Case, draws: int) -> Iteration:
     K, D, J = case.steps, case.dim, draws + 1
     root = _root(case)
     covariance = root @ root.mT
-    z, one, weights = _normal(case, K, J, D), _normal(case, K, 1, D), _normal(case, K, J, 1) / D**2
+    z, one, weights = (
+        _normal(case, K, J, D),
+        _normal(case, K, 1, D),
+        _normal(case, K, J, 1).abs() / D**2,
+    )
     coloured = torch.empty_like(z[:, :-1])
 
     def iteration() -> None:

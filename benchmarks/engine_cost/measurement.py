@@ -23,6 +23,8 @@ from .limits import limits
 
 #: Iterations that are averaged: some of them gather updates for many.
 BLOCK = 16
+#: Iterations until a model's memory is as full as it gets.
+MODEL_WARM_UP = 40
 MEBIBYTE = 2**20
 #: Peers that keep a covariance, and the numbers they hold of n = K D coordinates.
 PEERS: dict[str, Callable[[Case], float]] = {
@@ -46,9 +48,11 @@ def engine(case: Case, blocks: int) -> dict[str, Any]:
     optimizer = case.optimizer()
     draws = independent_draws(optimizer)
     bare = limits(case, draws)
+    for _ in range(0 if case.samples == "none" else MODEL_WARM_UP):
+        _iteration(optimizer, case)
     spent: dict[str, list[float]] = {"engine": [], "drawing": [], **{name: [] for name in bare}}
     for block in range(blocks + 1):
-        times = [_iteration(optimizer) for _ in range(BLOCK if case.dim < 10_000 else 3)]
+        times = [_iteration(optimizer, case) for _ in range(BLOCK if case.dim < 10_000 else 3)]
         rounds = {"drawing": lambda: _drawing(case, draws), **bare}
         for name, call in rounds.items():
             slow = name == "usual" and block > 1 and case.dim >= 512
@@ -73,7 +77,7 @@ def weight(case: Case, iterations: int = 10) -> dict[str, Any]:
     before = _resident()
     optimizer = case.optimizer()
     for _ in range(iterations):
-        _iteration(optimizer)
+        _iteration(optimizer, case)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
     tensors = [t for t in optimizer.state_dict().values() if isinstance(t, torch.Tensor)]
     return {"peak": peak, "state": sum(t.numel() * t.element_size() for t in tensors) / MEBIBYTE}
@@ -122,14 +126,14 @@ def in_process(
     return answer
 
 
-def _iteration(optimizer: Optimizer) -> float:
+def _iteration(optimizer: Optimizer, case: Case) -> float:
     start = time.process_time()
     noise = optimizer.ask()
     asked = time.process_time() - start
-    scores = (noise[:, :, :8] - 1).square().sum(-1).double()
+    scores, samples = case.told(noise)
     del noise
     start = time.process_time()
-    optimizer.tell(scores)
+    optimizer.tell(scores, samples)
     return asked + time.process_time() - start
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.engine_cost.cases import CASES, FULL, GROWTH, LOW_RANK, Case
+from benchmarks.engine_cost.cases import CASES, FULL, GROWTH, LOW_RANK, MODEL_CASES, Case
 from benchmarks.engine_cost.limits import limits
-from benchmarks.engine_cost.measurement import PEERS, engine, independent_draws
+from benchmarks.engine_cost.measurement import MODEL_WARM_UP, PEERS, engine, independent_draws
 from benchmarks.engine_cost.report import cost_table, peer_table
 
 SMALL = [
@@ -38,3 +38,18 @@ def test_a_measurement_has_all_that_the_tables_show(case: Case) -> None:
     found |= {"peak": 1.0, "state": 1.0, "peers": {name: {"over": 60.0} for name in PEERS}}
     assert case.title in cost_table([(case, found)])
     assert "> 60 s" in peer_table([(case, found)])
+
+
+@pytest.mark.parametrize("samples", ["terminal", "cumulative"])
+def test_a_model_proposes_where_samples_are_told(samples: str) -> None:
+    """Its memory is full after the warm-up: the cases measure what an iteration ends up costing."""
+    case = replace(FULL, steps=2, dim=6, population=10, samples=samples)
+    assert engine(case, 1)["engine"] > 0
+    (largest,) = (case for case in MODEL_CASES if (case.dim, case.samples) == (100, samples))
+    optimizer = largest.optimizer()
+    for _ in range(MODEL_WARM_UP):
+        optimizer.tell(*largest.told(optimizer.ask()))
+    noise = optimizer.state_dict()["memory.proposals.noise"]
+    before = len(noise)
+    optimizer.tell(*largest.told(optimizer.ask()))
+    assert len(optimizer.state_dict()["memory.proposals.noise"]) == before > 0
