@@ -11,7 +11,7 @@ to 10, of every step's state of a random rotation (linear in the noise), summed.
 as Markdown: regret and its slope over the last factor of T on a log-log plot, with Student's
 95 % interval over the seeds, for the theorem's schedule, for constant steps, and for other readings
 of the theorem's sequences (docs/theory.md); then how the regret grows with D, after a quarter of the
-iterations. A run of 4,000 iterations takes about ten seconds, all of it some eight minutes.
+iterations. A run of 4,000 iterations takes ten to thirty seconds, all of it eight to twenty minutes.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Proposals(Remembered):
             costs = self.costs.flatten()[chosen]
             costs = costs - costs.mean()
             costs = costs / costs.abs().mean().clamp_min(TINY)  # a score's unit is not to matter
-            ranks = costs.argsort().argsort() / len(costs)
+            ranks = costs.argsort().argsort().to(costs) / len(costs)
             weights = (-RANK_DECAY * ranks).exp()
             quadratic = Quadratic.through(points[chosen], costs, weights, axes)
             model = response.pull_back(quadratic)

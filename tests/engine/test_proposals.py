@@ -158,3 +158,20 @@ def test_other_shapes_are_refused(samples: Any) -> None:
 def test_samples_that_no_model_fits_do_no_harm(scale: float) -> None:
     optimizer, _ = searched(8, tell=lambda o, scores, x: o.tell(scores, scale * x))
     assert optimizer.ask().isfinite().all()
+
+
+def test_the_default_number_type_of_torch_does_not_matter() -> None:
+    """An application may have set it: the same search, bit for bit."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            optimizer = Optimizer(3, 4, 12)
+            for _ in range(12):
+                samples = optimizer.ask().cumsum(1)
+                scores = (samples - 1).abs().pow(1.5).sum(-1)
+                optimizer.tell(scores, samples)
+            found.append(optimizer.ask())
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(*found)
