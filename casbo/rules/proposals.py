@@ -105,7 +105,8 @@ class Proposals(Remembered):
         samples = self.samples - self.samples[:NEWEST, -1].mean(0)
         response = _response(state, setting, away[:rows], near[:rows], samples[:rows])
         unit, axes = response.whitening()
-        response, points = response.times(unit), samples.flatten(0, 1) @ unit
+        basis, response = response.times(unit).in_span()
+        points = samples.flatten(0, 1) @ unit
         found = torch.zeros(COUNT, near[0].numel(), dtype=torch.float64)
         for row, chosen in enumerate(self._windows(points)):
             costs = self.costs.flatten()[chosen]
@@ -117,7 +118,7 @@ class Proposals(Remembered):
             model = response.pull_back(quadratic)
             if model.finite:
                 reach = float(self.radius[row]) * math.sqrt(near[0].numel())
-                found[row] = minimum_in_ball(model.gradient, model.hessian, reach)
+                found[row] = basis @ minimum_in_ball(model.gradient, model.hessian, reach)
         return found.reshape(COUNT, *near.shape[1:]).to(state.mean)
 
     def _windows(self, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,6 +80,17 @@ class Response:
         """Of the samples x map_."""
         return Response(self.centre @ map_, self.slope @ map_)
 
+    def in_span(self) -> tuple[Tensor, Response]:
+        """The noise that samples answer to: an orthonormal basis (C, P), and the response to P.
+
+        What minimises a function of the samples inside a ball of noise lies in that span.
+        """
+        C, S, F = self.slope.shape
+        if S * F >= C:
+            return torch.eye(C).to(self.slope), self
+        basis, slope = torch.linalg.qr(self.slope.flatten(1))
+        return basis, Response(self.centre, slope.reshape(S * F, S, F))
+
     def pull_back(self, quadratic: Quadratic) -> Quadratic:
         """The sum of a quadratic over the S steps, as a function of v, Eq. (41)."""
         slope = quadratic.gradient + self.centre @ quadratic.hessian

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from casbo import Optimizer, orthonormal
-from casbo.covariance import Full, Statistics
+from casbo.covariance import Full, Statistics, minimum_in_ball
 from casbo.rules import Setting, State
 from casbo.rules.proposals import Proposals, _response
 from casbo.rules.recurrence import RIDGES, Recurrence, response_of
@@ -32,6 +32,24 @@ def test_a_response_is_exact_where_candidates_went(rows: int) -> None:
     predicted = found.centre + torch.einsum("c,csf->sf", mixed, found.slope)
     truth = centre + torch.einsum("c,csf->sf", mixed, slope)
     torch.testing.assert_close(predicted, truth, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("coordinates", [20, 5], ids=["few samples' coordinates", "as many"])
+@pytest.mark.parametrize("radius", [0.1, 1.0, 100.0])
+def test_the_minimum_lies_in_the_span(coordinates: int, radius: float) -> None:
+    """Sought in all coordinates of the noise, or only in those that samples answer to."""
+    response = Response(normal(2, 3, seed=1), normal(coordinates, 2, 3, seed=2))
+    basis, narrow = response.in_span()
+    unit = torch.eye(basis.shape[1]).double()
+    torch.testing.assert_close(basis.T @ basis, unit)
+    noise = normal(4, coordinates, seed=5)
+    torch.testing.assert_close(narrow.of(noise @ basis), response.of(noise))
+    for curved in (symmetric(3, seed=4), symmetric(3, seed=4) @ symmetric(3, seed=4)):
+        quadratic = Quadratic(normal(3, seed=3), curved)
+        whole, inside = response.pull_back(quadratic), narrow.pull_back(quadratic)
+        wanted = minimum_in_ball(whole.gradient, whole.hessian, radius)
+        found = basis @ minimum_in_ball(inside.gradient, inside.hessian, radius)
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
 def test_pulling_back_is_the_chain_rule() -> None:

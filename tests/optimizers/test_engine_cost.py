@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.engine_cost.cases import CASES, FULL, GROWTH, LOW_RANK, MODEL_CASES, Case
+from benchmarks.engine_cost.cases import CASES, FULL, GROWTH, LOW_RANK, Case
 from benchmarks.engine_cost.limits import limits
 from benchmarks.engine_cost.measurement import MODEL_WARM_UP, PEERS, engine, independent_draws
 from benchmarks.engine_cost.report import cost_table, peer_table
+from casbo.rules.proposals import LARGEST_RESPONSE, LARGEST_WINDOW
 
 SMALL = [
     replace(FULL, steps=3, dim=12, population=6),
@@ -45,11 +46,11 @@ def test_a_model_proposes_where_samples_are_told(samples: str) -> None:
     """Its memory is full after the warm-up: the cases measure what an iteration ends up costing."""
     case = replace(FULL, steps=2, dim=6, population=10, samples=samples)
     assert engine(case, 1)["engine"] > 0
-    (largest,) = (case for case in MODEL_CASES if (case.dim, case.samples) == (100, samples))
-    optimizer = largest.optimizer()
-    for _ in range(MODEL_WARM_UP):
-        optimizer.tell(*largest.told(optimizer.ask()))
+    assert MODEL_WARM_UP * FULL.population > max(LARGEST_WINDOW, LARGEST_RESPONSE)
+    optimizer = case.optimizer()
+    for _ in range(MODEL_WARM_UP + 30):  # of 10 candidates only
+        optimizer.tell(*case.told(optimizer.ask()))
     noise = optimizer.state_dict()["memory.proposals.noise"]
     before = len(noise)
-    optimizer.tell(*largest.told(optimizer.ask()))
+    optimizer.tell(*case.told(optimizer.ask()))
     assert len(optimizer.state_dict()["memory.proposals.noise"]) == before > 0
