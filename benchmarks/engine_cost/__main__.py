@@ -51,7 +51,7 @@ def measure(options: argparse.Namespace) -> None:
     cases = MODEL_CASES if options.models else CASES
     for case in (case for case in cases if case.dim <= options.largest):
         found = _measured(case, options.blocks) | in_process("weight", case)
-        if options.peers and (options.models or case in PEER_CASES):
+        if options.peers and case in PEER_CASES:
             found["peers"] = {
                 name: in_process("peer", case, name, options.limit / 2, limit=options.limit)
                 for name in PEERS

@@ -81,13 +81,16 @@ CASES = [
     LOW_RANK,
     replace(LOW_RANK, dim=65_536),
 ]
-#: The sizes that peers are measured at.
-PEER_CASES = [case for case in CASES if case.covariance == "low_rank" or case.population == 20]
 #: Where samples of few coordinates are told, and a model proposes candidates.
 MODEL_CASES = [
     replace(FULL, dim=dim, steps=steps, samples=samples)
     for dim, steps in ((10, 5), (20, 10), (50, 10), (100, 5))
     for samples in ("terminal", "cumulative")
+]
+#: The sizes that peers are measured at.
+PEER_CASES = [
+    *(case for case in CASES if case.covariance == "low_rank" or case.population == 20),
+    *MODEL_CASES,
 ]
 #: What the figure varies, one at a time, and around which sizes.
 GROWTH: dict[str, list[Case]] = {

@@ -55,6 +55,12 @@ def _normal(case: Case, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=getattr(torch, case.dtype))
 
 
+def _moments(case: Case, J: int) -> tuple[Tensor, Tensor, Tensor]:
+    """J vectors, one more, and weights so small that what they add to stays positive definite."""
+    K, D = case.steps, case.dim
+    return _normal(case, K, J, D), _normal(case, K, 1, D), _normal(case, K, J, 1).abs() / D**2
+
+
 def _root(case: Case) -> Tensor:
     """A well-conditioned root (K, D, D)."""
     noise = _normal(case, case.steps, case.dim, case.dim) / case.dim
@@ -82,14 +88,9 @@ def _factor(case: Case, draws: int) -> Iteration:
 
 
 def _pooled(case: Case, draws: int) -> Iteration:
-    K, D, J = case.steps, case.dim, draws + 1
     root, inverse = _root(case), _root(case)
-    z, one, weights = (
-        _normal(case, K, J, D),
-        _normal(case, K, 1, D),
-        _normal(case, K, J, 1).abs() / D**2,
-    )
-    unit = torch.eye(D, dtype=z.dtype)
+    z, one, weights = _moments(case, draws + 1)
+    unit = torch.eye(case.dim, dtype=z.dtype)
     out = torch.empty_like(root)
 
     def iteration() -> None:
@@ -105,14 +106,9 @@ def _pooled(case: Case, draws: int) -> Iteration:
 
 
 def _decomposed(case: Case, draws: int) -> Iteration:
-    K, D, J = case.steps, case.dim, draws + 1
     root = _root(case)
     covariance = root @ root.mT
-    z, one, weights = (
-        _normal(case, K, J, D),
-        _normal(case, K, 1, D),
-        _normal(case, K, J, 1).abs() / D**2,
-    )
+    z, one, weights = _moments(case, draws + 1)
     coloured = torch.empty_like(z[:, :-1])
 
     def iteration() -> None:

@@ -142,15 +142,12 @@ class Default(Rule):
         return proposals.made(state, setting) if proposals.due else None
 
     def memory(self, setting: Setting, like: Tensor) -> dict[str, Tensor]:
+        free = self.mirrors(setting)
         return {
             "path": torch.zeros_like(like),
             "signal": torch.zeros(setting.layout.draws, setting.steps, dtype=torch.float64),
-            **(
-                StepSize.start(setting.population).tensors()
-                if self.mirrors(setting)
-                else StepSize.start(setting.population, FULL_SUCCESS).tensors()
-                | SignalShare.start().tensors()
-            ),
+            **StepSize.start(setting.population, 0.0 if free else FULL_SUCCESS).tensors(),
+            **({} if free else SignalShare.zeros().tensors()),
             **(Proposals.start(setting).tensors() if self.uses_samples(setting) else {}),
         }
 
@@ -170,20 +167,12 @@ class Default(Rule):
         path, statistics = self._statistics(
             state, setting, seen, step=step, signed=signed, ranked=ranked
         )
-        memory = {"path": path, "signal": signal_}
         if self.mirrors(setting):
-            mean = state.mean + step
-            sizes, change = self._sizes(state, seen, setting, credit)
+            mean, change, sizes = self._freely(state, seen, setting, step=step, credit=credit)
         else:
-            shares, sizes, reliability = self._reliability(state, costs)
-            length = SHORTEST_STEP + (LONGEST_STEP - SHORTEST_STEP) * reliability  # Eq. (49)
-            mean = state.mean + length * step
-            # the second moment before rescaling stays at least that of N(0, I)
-            inside = math.sqrt(max(0.0, 1 - float(mean.square().mean())))
-            sizes, change = sizes.by_success(reliability, (max(self.sigma_floor, inside), 1.0))
-            memory |= shares.tensors()
+            mean, change, sizes = self._on_shell(state, costs, step)
         covariance = state.covariance.updated(statistics, "covariance").scaled(change)  # Eq. (32)
-        memory |= sizes.tensors()
+        memory = {"path": path, "signal": signal_, **sizes}
         if proposals is not None:
             proposals, outstanding = proposals.updated(state, seen)
             mean = mean if outstanding is None else outstanding  # Eq. (44)
@@ -194,24 +183,31 @@ class Default(Rule):
             covariance = covariance.pulled(keep)
         return State(mean, covariance, memory)
 
-    def _sizes(
-        self, state: State, seen: Sampled, setting: Setting, credit: Tensor
-    ) -> tuple[StepSize, float]:
-        """The next step size, and the factor on sigma."""
+    def _freely(
+        self, state: State, seen: Sampled, setting: Setting, *, step: Tensor, credit: Tensor
+    ) -> tuple[Tensor, float, dict[str, Tensor]]:
+        """The next mean, the factor on sigma, and what is remembered of step sizes."""
         ceiling = math.inf if self.sigma_ceiling is None else self.sigma_ceiling
         mass = RankWeights.of(setting.population).signed_mass
-        chance = credit[: seen.mirrored]
-        limits = (self.sigma_floor, ceiling)
-        return StepSize.of(state.memory).updated(seen.half, chance, seen.by_chance, mass, limits)
+        chance, limits = credit[: seen.mirrored], (self.sigma_floor, ceiling)
+        sizes = StepSize.of(state.memory)
+        sizes, change = sizes.updated(seen.half, chance, seen.by_chance, mass, limits)
+        return state.mean + step, change, sizes.tensors()
 
-    @staticmethod
-    def _reliability(state: State, costs: Costs) -> tuple[SignalShare, StepSize, float]:
-        """On the shell: what is remembered next, and how far costs are to be trusted, Eq. (48)."""
+    def _on_shell(
+        self, state: State, costs: Costs, step: Tensor
+    ) -> tuple[Tensor, float, dict[str, Tensor]]:
+        """The same where noise keeps its norm: Eqs. (45), (48) and (49)."""
         explored = explored_share(state)
         usable = costs.values.sum(1)[~costs.failed]
         shares = SignalShare.of(state.memory).updated(explored, usable)
         sizes = StepSize.of(state.memory).judged(costs)
-        return shares, sizes, max(shares.at(explored), sizes.success_share)
+        reliability = max(shares.at(explored), sizes.success_share)
+        mean = state.mean + (SHORTEST_STEP + (LONGEST_STEP - SHORTEST_STEP) * reliability) * step
+        # the second moment before rescaling stays at least that of N(0, I)
+        inside = math.sqrt(max(0.0, 1 - float(mean.square().mean())))
+        sizes, change = sizes.by_success(reliability, (max(self.sigma_floor, inside), 1.0))
+        return mean, change, sizes.tensors() | shares.tensors()
 
     @staticmethod
     def _credit(state: State, seen: Sampled, setting: Setting) -> tuple[Tensor, Tensor]:

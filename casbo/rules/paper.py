@@ -64,7 +64,7 @@ class Paper(Rule):
             )
 
     def memory(self, setting: Setting, like: Tensor) -> dict[str, Tensor]:
-        return Progress.start().tensors() if self.schedule == "theorem" else {}
+        return Progress.zeros().tensors() if self.schedule == "theorem" else {}
 
     def update(self, state: State, draws: Tensor, costs: Costs, setting: Setting) -> State:
         m = setting.layout.coordinates

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
 
 
@@ -15,6 +16,12 @@ class Remembered:
 
     #: What the names of the fields begin with in a rule's memory.
     prefix: ClassVar[str]
+
+    @classmethod
+    def zeros(cls) -> Self:
+        """Before anything was seen, where all fields are numbers: float64 on the CPU."""
+        zero = torch.zeros((), dtype=torch.float64)
+        return cls(*(zero for _ in fields(cls)))
 
     @classmethod
     def of(cls, memory: Mapping[str, Tensor]) -> Self:

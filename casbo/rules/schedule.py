@@ -128,12 +128,6 @@ class Progress(Remembered):
 
     prefix: ClassVar[str] = "schedule"
 
-    @classmethod
-    def start(cls) -> Progress:
-        """Before the first population."""
-        zero = torch.zeros((), dtype=torch.float64)
-        return cls(zero, zero)
-
     def after(self, costs: Costs) -> Progress:
         """With one population more."""
         spread = costs.values.sum(1).std(correction=0)

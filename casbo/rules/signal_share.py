@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from casbo.rules.base import TINY, State
@@ -41,12 +40,6 @@ class SignalShare(Remembered):
     product: Tensor
 
     prefix: ClassVar[str] = "share"
-
-    @classmethod
-    def start(cls) -> SignalShare:
-        """Before the first population."""
-        zero = torch.zeros((), dtype=torch.float64)
-        return cls(zero, zero, zero, zero, zero)
 
     def updated(self, explored: float, scores: Tensor) -> SignalShare:
         """With one more population.

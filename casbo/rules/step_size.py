@@ -76,12 +76,8 @@ class StepSize(Remembered):
         total = costs.values.sum(1)
         linear, reliability = self._reliability(total, draws)
         straight = linearity(credit, draws.shape[1] * draws.shape[2], mass)
-        judged = replace(self, linear=linear)._judged(costs, SUCCESS_TARGET * reliability**0.25)
+        judged = replace(self, linear=linear).judged(costs, SUCCESS_TARGET * reliability**0.25)
         return judged._times(0.5 * straight * math.sqrt(reliability), limits)
-
-    def judged(self, costs: Costs) -> StepSize:
-        """The same with one more population, without pairs: success is averaged as it is."""
-        return self._judged(costs, 0.0)
 
     @property
     def success_share(self) -> float:
@@ -94,8 +90,8 @@ class StepSize(Remembered):
         """The next state and the factor on sigma, from what `judged` has averaged, Eq. (45)."""
         return self._times(-0.5 * SUCCESS_TARGET * reliability, limits)
 
-    def _judged(self, costs: Costs, target: float) -> StepSize:
-        """With the population compared with the one before it."""
+    def judged(self, costs: Costs, target: float = 0.0) -> StepSize:
+        """With the population compared with the one before it; success is what exceeds a target."""
         total, success = costs.values.sum(1), self.success
         ranked = torch.where(costs.failed, torch.full_like(total, torch.inf), total)
         if not bool(self.previous.isnan().any()):

@@ -182,7 +182,8 @@ def _named(name: str, context: typer.Context) -> dict[str, Any]:
     """The options that a whole problem's name stands for."""
     from .suite import ProblemSpec
 
-    if given := [option for option in NAMED if option in stated(context)]:
+    told = stated(context)
+    if given := [option for option in NAMED if option in told]:
         raise CasboError(
             f"Expected {name!r} without --{given[0]}: the name says it. Take the function alone "
             "to choose it."

@@ -63,7 +63,8 @@ def check_target(path: Path) -> None:
         CasboError: When it cannot be made, or the suffix is of no known format.
     """
     if path.suffix not in SUFFIXES:
-        raise CasboError(f"Expected --plot to end in {', '.join(SUFFIXES)}, got {path.name!r}.")
+        wanted = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise CasboError(f"Expected --plot to end in {wanted}, got {path.name!r}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

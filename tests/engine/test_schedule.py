@@ -150,7 +150,7 @@ def test_the_gradient_is_unbiased_and_keeps_its_size() -> None:
 
 def test_the_unit_is_the_first_populations_spread() -> None:
     first, later = (costs(k * normal(N, STEPS, seed=k), N, STEPS, "minimize") for k in (1, 7))
-    progress = Progress.start().after(first).after(later)
+    progress = Progress.zeros().after(first).after(later)
     assert float(progress.iteration) == 2
     assert float(progress.unit) == pytest.approx(float(first.values.sum(1).std(correction=0)))
 

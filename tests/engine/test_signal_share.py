@@ -20,7 +20,7 @@ POPULATIONS = st.lists(
 
 
 def seen(populations: list[tuple[float, int]], scale: float = 1.0) -> SignalShare:
-    shares = SignalShare.start()
+    shares = SignalShare.zeros()
     for explored, seed in populations:
         shares = shares.updated(explored, scale * (1 + seed) * normal(8, seed=seed))
     return shares
@@ -52,7 +52,7 @@ def test_a_score_has_no_unit(
 @pytest.mark.parametrize("noise", [0.0, 0.5, 2.0])
 def test_a_share_that_is_known(noise: float) -> None:
     """Candidates differ by N(0, e) of signal and N(0, noise^2) of noise."""
-    shares, generator = SignalShare.start(), torch.Generator().manual_seed(0)
+    shares, generator = SignalShare.zeros(), torch.Generator().manual_seed(0)
     for explored in torch.linspace(1.0, 0.1, 400).tolist():
         scores = torch.randn(2, 64, generator=generator, dtype=torch.float64)
         shares = shares.updated(explored, explored**0.5 * scores[0] + noise * scores[1])
@@ -65,7 +65,7 @@ def test_a_share_that_is_known(noise: float) -> None:
 def test_fewer_than_two_scores_tell_nothing() -> None:
     shares = seen([(1.0, 3)])
     assert shares.updated(0.5, torch.ones(1).double()) is shares
-    assert SignalShare.start().at(0.5) == 1
+    assert SignalShare.zeros().at(0.5) == 1
 
 
 def test_the_explored_share_is_that_of_the_noise() -> None:

@@ -116,7 +116,7 @@ def test_a_whole_problem_by_its_name(tmp_path: Path) -> None:
         (["rosenbrock", "--dim", "1"], "at least 2 coordinates"),
         (["sphere", "--dynamics", "mixture", "--steps", "1"], "at least 2 steps"),
         (["sphere", "--failures", "1.5"], "share of failures"),
-        (["sphere", "--plot", "cost.gif"], ".svg, .png, .pdf"),
+        (["sphere", "--plot", "cost.gif"], ".svg, .png or .pdf"),
         (["sphere", "--plot", "/proc/none/cost.svg"], "a folder to write"),
         (["sphere", "--problem-seed", "9" * 23], "between 0 and 2^62"),
         (["sphere", "--problem-seed", "-1"], "between 0 and 2^62"),
